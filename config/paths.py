@@ -65,6 +65,13 @@ def redis_url() -> str:
     return f"unix://{valkey_socket(place())}"
 
 
+def broker_url(redis_url: str) -> str:
+    """The same Redis in the form that Celery's transport reads: it names sockets differently."""
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    return f"redis+socket://{redis_url.removeprefix('unix://').partition('?')[0]}?virtual_host=0"
+
+
 def _state_can_serve() -> bool:
     if len(os.fsencode(STATE / LONGEST_SOCKET)) > MAX_SOCKET_BYTES:
         return False
