@@ -1,0 +1,60 @@
+"""What is for sale: prices that open plans, and each project's billing policy."""
+
+from functools import partial
+
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from entitlements.models import Plan
+from keystore.ids import new_id
+from keystore.models import Project
+
+
+class PriceKind(models.TextChoices):
+    RECURRING = "recurring"
+    ONE_OFF = "one_off"
+    METERED = "metered"
+
+
+class BillingPolicy(models.Model):
+    """How one project bills."""
+
+    project = models.OneToOneField(Project, models.PROTECT, related_name="billing_policy")
+    # An unpaid renewal keeps its access for so long, counted from the period it should pay.
+    grace_days = models.PositiveSmallIntegerField(default=7)
+
+    class Meta:
+        verbose_name_plural = "billing policies"
+
+    def __str__(self) -> str:
+        return f"billing policy of {self.project}"
+
+
+class Price(models.Model):
+    """A Stripe price and the plan that it opens."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "pri"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="prices")
+    plan = models.ForeignKey(Plan, models.PROTECT, related_name="prices")
+    stripe_price_id = models.CharField(max_length=255, unique=True)
+    stripe_product_id = models.CharField(max_length=255, blank=True)
+    kind = models.CharField(max_length=10, choices=PriceKind, default=PriceKind.RECURRING)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    interval = models.CharField(max_length=5, blank=True)  # day, week, month, year; "" for one-off
+    interval_count = models.PositiveSmallIntegerField(default=1)
+    active = models.BooleanField(default=True)  # False: archived at Stripe, not sold any more
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=PriceKind.values), name="price_kind_known"),
+            models.CheckConstraint(condition=Q(amount_minor__gte=0), name="price_not_negative"),
+            models.CheckConstraint(
+                condition=Q(currency__regex=r"^[a-z]{3}$"), name="price_currency_is_iso"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.stripe_price_id

@@ -1,0 +1,73 @@
+"""A buyer's way to pay: the intent behind one Stripe Checkout session."""
+
+from functools import partial
+
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from billing.models.catalog import Price
+from billing.models.operations import Operation
+from keystore.ids import new_id
+from keystore.models import Consumer, Project
+
+
+class CheckoutMode(models.TextChoices):
+    SUBSCRIPTION = "subscription"
+    PAYMENT = "payment"
+
+
+class CheckoutState(models.TextChoices):
+    PENDING = "pending"  # Stripe has not made the session yet
+    OPEN = "open"
+    COMPLETE = "complete"
+    EXPIRED = "expired"
+    FAILED = "failed"  # Stripe refused to make it
+
+
+class Checkout(models.Model):
+    """One wish to buy one price. `stripe_session_id` is empty until Stripe made the session."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "chk"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="checkouts")
+    consumer = models.ForeignKey(Consumer, models.PROTECT, related_name="checkouts")
+    price = models.ForeignKey(Price, models.PROTECT, related_name="checkouts")
+    operation = models.OneToOneField(
+        Operation, models.PROTECT, null=True, related_name="checkout"
+    )  # None only between the two inserts of one transaction
+    mode = models.CharField(max_length=12, choices=CheckoutMode)
+    quantity = models.PositiveIntegerField(default=1)
+    success_url = models.TextField(blank=True)  # "": Latchkey's own return page
+    cancel_url = models.TextField(blank=True)
+    state = models.CharField(
+        max_length=10, choices=CheckoutState, default=CheckoutState.PENDING, editable=False
+    )
+    stripe_session_id = models.CharField(max_length=255, blank=True, editable=False)
+    session_url = models.TextField(blank=True, editable=False)
+    stripe_subscription_id = models.CharField(max_length=255, blank=True, editable=False)
+    stripe_payment_intent_id = models.CharField(max_length=255, blank=True, editable=False)
+    problem = models.TextField(blank=True, editable=False)  # why it failed or was undone
+    created_at = models.DateTimeField(default=now, editable=False)
+    completed_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["stripe_session_id"],
+                condition=~Q(stripe_session_id=""),
+                name="checkout_once_per_session",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=CheckoutState.values), name="checkout_state_is_known"
+            ),
+        ]
+        indexes = [
+            # The sweeper looks at those whose end nobody told us.
+            models.Index(
+                fields=["created_at"], condition=Q(state="open"), name="checkout_still_open"
+            ),
+            models.Index(fields=["consumer"], name="checkout_by_consumer"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id

@@ -1,0 +1,91 @@
+"""Every write to Stripe is a row first."""
+
+from functools import partial
+
+from django.db import models
+from django.db.models import Q
+from django.utils.timezone import now
+
+from keystore.ids import new_id
+from keystore.models import Project
+
+
+class OperationKind(models.TextChoices):
+    CREATE_CUSTOMER = "create_customer"
+    CREATE_CHECKOUT = "create_checkout"
+    EXPIRE_CHECKOUT = "expire_checkout"
+    CREATE_PORTAL = "create_portal"
+    CANCEL_SUBSCRIPTION = "cancel_subscription"
+    REFUND = "refund"
+    CREATE_PRODUCT = "create_product"
+    UPDATE_PRODUCT = "update_product"
+    CREATE_PRICE = "create_price"
+    UPDATE_PRICE = "update_price"
+
+
+class OperationState(models.TextChoices):
+    WANTED = "wanted"  # committed, not sent yet
+    SENT = "sent"  # being sent by whoever holds the lease
+    UNKNOWN = "unknown"  # the reply was lost: only Stripe knows
+    DONE = "done"
+    FAILED = "failed"  # Stripe refused it, or it surely did not happen
+
+
+OPEN_STATES = (OperationState.WANTED, OperationState.SENT, OperationState.UNKNOWN)
+
+
+class Operation(models.Model):
+    """The intent to change one thing at Stripe, and what became of it.
+
+    `subject` names the Stripe object whose state it changes ("pi_...", "sub_..."); at most one
+    unfinished operation per subject, so that an unknown outcome blocks the next try.
+    """
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "op"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="operations")
+    kind = models.CharField(max_length=30, choices=OperationKind)
+    subject = models.CharField(max_length=255, blank=True)  # "": creates something new
+    params = models.JSONField()  # what is sent to Stripe; never a secret
+    state = models.CharField(
+        max_length=10, choices=OperationState, default=OperationState.WANTED, editable=False
+    )
+    attempts = models.PositiveIntegerField(default=0, editable=False)
+    # While in the future, somebody is at it; in the past, the janitor may take it.
+    lease_until = models.DateTimeField(null=True, editable=False)
+    next_attempt_at = models.DateTimeField(default=now, editable=False)
+    first_sent_at = models.DateTimeField(null=True, editable=False)
+    stripe_object_id = models.CharField(max_length=255, blank=True, editable=False)  # the outcome
+    error = models.TextField(blank=True, editable=False)
+    actor = models.CharField(max_length=255)
+    request_id = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+    finished_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            # Money never moves twice: a second operation on the object waits or is refused.
+            models.UniqueConstraint(
+                fields=["kind", "subject"],
+                condition=~Q(subject="") & Q(state__in=OPEN_STATES),
+                name="operation_once_per_subject",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=OperationState.values), name="operation_state_is_known"
+            ),
+        ]
+        indexes = [
+            # The janitor's claim.
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(state__in=OPEN_STATES),
+                name="operation_unfinished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.public_id}"
+
+    @property
+    def idempotency_key(self) -> str:
+        """Stripe's Idempotency-Key: the same for every try of this row, for no other row."""
+        return f"latchkey:{self.kind}:{self.public_id}"

@@ -1,0 +1,212 @@
+"""What Stripe says, in columns of our own: the part of its state that decisions read."""
+
+from functools import partial
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.timezone import now
+
+from billing.models.catalog import Price
+from billing.models.checkout import Checkout
+from billing.models.operations import Operation
+from entitlements.models import Plan
+from keystore.ids import new_id
+from keystore.models import Consumer, Project
+
+
+class StripeCustomer(models.Model):
+    """The one Stripe customer of a consumer."""
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="stripe_customers")
+    consumer = models.OneToOneField(Consumer, models.PROTECT, related_name="stripe_customer")
+    stripe_customer_id = models.CharField(max_length=255, unique=True)
+    currency = models.CharField(max_length=3, blank=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)  # deleted at Stripe
+    synced_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return self.stripe_customer_id
+
+
+class Subscription(models.Model):
+    """A Stripe subscription. `status` is Stripe's own word."""
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="subscriptions")
+    consumer = models.ForeignKey(Consumer, models.PROTECT, related_name="subscriptions")
+    stripe_subscription_id = models.CharField(max_length=255, unique=True)
+    status = models.CharField(max_length=30)
+    # None: the price is not in our catalogue, so it opens nothing.
+    price = models.ForeignKey(Price, models.PROTECT, null=True, related_name="subscriptions")
+    plan = models.ForeignKey(Plan, models.PROTECT, null=True, related_name="subscriptions")
+    quantity = models.PositiveIntegerField(default=1)
+    currency = models.CharField(max_length=3)
+    mrr_minor = models.BigIntegerField(default=0)  # per month, before discounts and tax
+    current_period_start = models.DateTimeField(null=True)  # None: has no items
+    current_period_end = models.DateTimeField(null=True)
+    cancel_at = models.DateTimeField(null=True)  # None: renews
+    canceled_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    trial_end = models.DateTimeField(null=True)
+    paused = models.BooleanField(default=False)  # payment collection is paused
+    started_at = models.DateTimeField()
+    synced_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["project", "status"], name="subscription_by_status"),  # metrics
+            models.Index(fields=["consumer"], name="subscription_by_consumer"),
+        ]
+
+    def __str__(self) -> str:
+        return self.stripe_subscription_id
+
+
+class Invoice(models.Model):
+    """A Stripe invoice."""
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="invoices")
+    consumer = models.ForeignKey(Consumer, models.PROTECT, related_name="invoices")
+    stripe_invoice_id = models.CharField(max_length=255, unique=True)
+    stripe_subscription_id = models.CharField(max_length=255, blank=True)
+    number = models.CharField(max_length=100, blank=True)
+    status = models.CharField(max_length=20)
+    currency = models.CharField(max_length=3)
+    total_minor = models.BigIntegerField()
+    paid_minor = models.BigIntegerField()
+    due_at = models.DateTimeField(null=True)  # None: charged automatically
+    hosted_url = models.TextField(blank=True)
+    pdf_url = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    synced_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["consumer", "created_at"], name="invoice_by_consumer")]
+
+    def __str__(self) -> str:
+        return self.number or self.stripe_invoice_id
+
+
+class Payment(models.Model):
+    """Money captured: one Stripe charge, and how much of it has been or may be given back."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "pay"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="payments")
+    consumer = models.ForeignKey(Consumer, models.PROTECT, related_name="payments")
+    stripe_charge_id = models.CharField(max_length=255, unique=True)
+    stripe_payment_intent_id = models.CharField(max_length=255, blank=True)
+    stripe_invoice_id = models.CharField(max_length=255, blank=True)
+    status = models.CharField(max_length=20)  # Stripe's word: succeeded, pending, failed
+    failure_message = models.TextField(blank=True)
+    currency = models.CharField(max_length=3)
+    captured_minor = models.BigIntegerField()
+    # Refunds that succeeded, are pending, or whose outcome is unknown; set by conditional update.
+    refunded_minor = models.BigIntegerField(default=0)
+    disputed = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+    synced_at = models.DateTimeField()
+
+    class Meta:
+        permissions = [("refund_payment", "Can refund a payment")]
+        constraints = [
+            # The last line of defence: never give back more than was taken.
+            models.CheckConstraint(
+                condition=Q(refunded_minor__gte=0) & Q(refunded_minor__lte=F("captured_minor")),
+                name="payment_refunds_within_captured",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["consumer", "created_at"], name="payment_by_consumer"),
+            models.Index(fields=["stripe_payment_intent_id"], name="payment_by_intent"),
+            models.Index(fields=["project", "created_at"], name="payment_by_day"),  # revenue
+        ]
+
+    def __str__(self) -> str:
+        return self.stripe_charge_id
+
+
+class RefundStatus(models.TextChoices):
+    WANTED = "wanted"  # our intent; Stripe has not confirmed it
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+# A refund in one of these holds its amount against the payment.
+HOLDING = (
+    RefundStatus.WANTED,
+    RefundStatus.PENDING,
+    RefundStatus.REQUIRES_ACTION,
+    RefundStatus.SUCCEEDED,
+)
+
+
+class Refund(models.Model):
+    """Money given back. Made by us it has an operation; made at Stripe it has none."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "rfd"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="refunds")
+    payment = models.ForeignKey(Payment, models.PROTECT, related_name="refunds")
+    operation = models.OneToOneField(
+        Operation, models.PROTECT, null=True, related_name="refund"
+    )  # None: made at Stripe
+    stripe_refund_id = models.CharField(max_length=255, blank=True)  # "": not confirmed yet
+    status = models.CharField(max_length=20, choices=RefundStatus)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    reason = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=now)
+    synced_at = models.DateTimeField(null=True)  # None: Stripe was not asked yet
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["stripe_refund_id"],
+                condition=~Q(stripe_refund_id=""),
+                name="refund_once_per_stripe_refund",
+            ),
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="refund_is_positive"),
+            models.CheckConstraint(
+                condition=Q(status__in=RefundStatus.values), name="refund_status_is_known"
+            ),
+        ]
+        indexes = [models.Index(fields=["project", "created_at"], name="refund_by_day")]
+
+    def __str__(self) -> str:
+        return self.stripe_refund_id or self.public_id
+
+
+class PurchaseState(models.TextChoices):
+    PAID = "paid"
+    PARTLY_REFUNDED = "partly_refunded"
+    REFUNDED = "refunded"
+
+
+class Purchase(models.Model):
+    """A one-off sale: what a completed Checkout session in payment mode bought."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "pur"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="purchases")
+    consumer = models.ForeignKey(Consumer, models.PROTECT, related_name="purchases")
+    checkout = models.OneToOneField(Checkout, models.PROTECT, related_name="purchase")
+    price = models.ForeignKey(Price, models.PROTECT, related_name="purchases")
+    stripe_payment_intent_id = models.CharField(max_length=255, blank=True)  # "": cost nothing
+    quantity = models.PositiveIntegerField(default=1)
+    amount_minor = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    state = models.CharField(max_length=20, choices=PurchaseState, default=PurchaseState.PAID)
+    created_at = models.DateTimeField()
+    synced_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=PurchaseState.values), name="purchase_state_is_known"
+            ),
+        ]
+        indexes = [models.Index(fields=["stripe_payment_intent_id"], name="purchase_by_intent")]
+
+    def __str__(self) -> str:
+        return self.public_id

@@ -1,0 +1,235 @@
+"""Every setting, from the environment. `.env.example` explains each variable.
+
+Dangerous values are refused at start by `config.checks`.
+"""
+
+from pathlib import Path
+
+import environ
+from django.utils.translation import gettext_lazy as _
+
+from config import paths
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.smart_cast = False
+environ.Env.read_env(BASE_DIR / ".env")
+environ.Env.read_env(paths.SECRETS)  # made by `make run`, absent in production
+
+# --- Django -----------------------------------------------------------------------------------
+SECRET_KEY = env("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Where buyers and Stripe reach this service; return pages and claim links start with it.
+PUBLIC_URL = env("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+FORMS_URLFIELD_ASSUME_HTTPS = True
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "djstripe",
+    "config.apps.ConfigApp",
+    "keystore.apps.KeystoreApp",
+    "entitlements.apps.EntitlementsApp",
+    "metering.apps.MeteringApp",
+    "billing.apps.BillingApp",
+]
+
+MIDDLEWARE = [
+    "config.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.middleware.ContentSecurityPolicyMiddleware",
+    "config.middleware.DatabaseDownMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Data -------------------------------------------------------------------------------------
+DATABASES = {"default": env.db_url("DATABASE_URL", default=paths.database_url())}
+DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=600)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES["default"].setdefault("OPTIONS", {})["options"] = (
+    "-c idle_in_transaction_session_timeout=10s -c lock_timeout=3s -c statement_timeout=15s"
+)
+MIGRATION_MODULES = {"djstripe": "config.djstripe_migrations"}
+
+# Redis holds only what may be lost: rate-limit counters and the Celery broker.
+REDIS_URL = env("REDIS_URL", default=paths.redis_url())
+CELERY_BROKER_URL = env("CELERY_BROKER_URL", default=paths.broker_url(REDIS_URL))
+
+# --- Keys -------------------------------------------------------------------------------------
+# Keyed digests of API keys; the previous pepper still verifies while a new one rolls in.
+KEY_PEPPER = env("KEY_PEPPER")
+KEY_PEPPER_PREVIOUS = env("KEY_PEPPER_PREVIOUS", default="")
+# The project whose plans `POST /billing/create-checkout-session` sells without a key. "": off.
+PUBLIC_CHECKOUT_PROJECT = env("PUBLIC_CHECKOUT_PROJECT", default="")
+# Proxies between the internet and us that append to X-Forwarded-For. 0: use the socket's address.
+TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+# Web processes that share the rate limits while Redis is down: each takes its part.
+WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
+
+# --- Stripe -----------------------------------------------------------------------------------
+# One version everywhere: calls, webhooks, sandbox. A test fails when the library moves on.
+STRIPE_API_VERSION = "2026-08-26.dahlia"
+SANDBOX_SECRET_KEY = "sk_test_sandboxsandboxsandboxsandbox"  # only ever accepted by the sandbox
+STRIPE_SECRET_KEY = env("STRIPE_SECRET_KEY", default="") or SANDBOX_SECRET_KEY
+STRIPE_LIVE_MODE = "_live_" in STRIPE_SECRET_KEY
+STRIPE_USES_SANDBOX = STRIPE_SECRET_KEY == SANDBOX_SECRET_KEY
+# Where Stripe is. Only the sandbox has an address of its own.
+STRIPE_API_BASE = env(
+    "STRIPE_API_BASE",
+    default="http://127.0.0.1:12111" if STRIPE_USES_SANDBOX else "https://api.stripe.com",
+).rstrip("/")
+# Signing secrets of our webhook endpoint, newest first; several while one rolls.
+STRIPE_WEBHOOK_SECRETS = env.list(
+    "STRIPE_WEBHOOK_SECRETS", default=env.list("STRIPE_WEBHOOK_SECRET", default=[])
+)
+STRIPE_WEBHOOK_TOLERANCE_SECONDS = env.int("STRIPE_WEBHOOK_TOLERANCE_SECONDS", default=300)
+# Checkout and portal are on these hosts; the pages' form-action names them.
+STRIPE_PAGE_ORIGINS = [
+    "https://checkout.stripe.com",
+    "https://billing.stripe.com",
+    *([STRIPE_API_BASE] if STRIPE_USES_SANDBOX else []),
+]
+
+DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
+DJSTRIPE_SUBSCRIBER_CUSTOMER_KEY = None  # its metadata linking is not used
+STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else STRIPE_SECRET_KEY
+STRIPE_LIVE_SECRET_KEY = STRIPE_SECRET_KEY if STRIPE_LIVE_MODE else ""
+
+# --- Catalogue: price ids and limits that `manage.py catalog` reads ------------------------------
+CATALOG_VARIABLES = {
+    name: env(name, default="")
+    for name in (
+        "PRICE_ID_PRO",
+        "PRICE_ID_TEAM",
+        "PRICE_ID_ENTERPRISE",
+        "RATE_LIMIT_PRO",
+        "RATE_LIMIT_TEAM",
+        "RATE_LIMIT_ENTERPRISE",
+        "STRIPE_PRICE_BASIC",
+        "STRIPE_PRICE_PRO",
+        "STRIPE_PRICE_ENTERPRISE",
+    )
+}
+
+# --- Web --------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_500_000
+
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not DEBUG
+SECURE_REDIRECT_EXEMPT = [r"^(health|live|ready)$"]  # probes come without TLS
+SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+APPEND_SLASH = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["keystore.authentication.AppKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["keystore.parsers.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.problems.drf_exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Latchkey",
+    "DESCRIPTION": "Who is calling, what they may use, how much they used, what was paid.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+}
+
+# --- Language and time --------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("de", _("German"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- Logs and mail ------------------------------------------------------------------------------
+LOG_LEVEL = env("LOG_LEVEL", default="INFO").upper()
+LOG_FORMAT = env("LOG_FORMAT", default="json")  # json, or text for people
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"scrub": {"()": "config.logging.ScrubSecrets"}},
+    "formatters": {
+        "json": {"()": "config.logging.JsonFormatter"},
+        "text": {"format": "%(levelname)s %(name)s %(message)s"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "filters": ["scrub"],
+            "formatter": LOG_FORMAT,
+        }
+    },
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.server": {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False},
+    },
+}
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="latchkey@localhost")
+
+from config.adminui import UNFOLD  # noqa: E402, F401  the admin's look, kept in one place

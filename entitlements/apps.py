@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class EntitlementsApp(AppConfig):
+    name = "entitlements"
+    verbose_name = "What they may use"

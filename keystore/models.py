@@ -1,0 +1,242 @@
+"""Who is calling: projects, their apps and consumers, sellable APIs, and the keys they hold."""
+
+from functools import partial
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils.timezone import now
+
+from keystore.ids import new_id
+
+
+class Environment(models.TextChoices):
+    LIVE = "live"
+    TEST = "test"
+
+
+class DisabledBecause(models.TextChoices):
+    """Who switched a key off decides who may switch it on again."""
+
+    STAFF = "staff"
+    PAYMENT = "payment"
+
+
+class Project(models.Model):
+    """One product whose consumers this service bills. Nothing crosses between projects."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "proj"))
+    slug = models.SlugField(max_length=50, unique=True)
+    name = models.CharField(max_length=200, blank=True)
+    # Exact origins ("https://app.example.com") to which buyers may be sent back.
+    allowed_origins = ArrayField(models.CharField(max_length=255), default=list, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name or self.slug
+
+
+class App(models.Model):
+    """A backend of a project: it holds app keys and acts for every consumer of the project."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "app"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="apps")
+    name = models.CharField(max_length=100)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="app_once_per_project"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Consumer(models.Model):
+    """Whom an app bills, known by the id that the app gave it (`user_id` in requests)."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "con"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="consumers")
+    external_id = models.CharField(max_length=255)
+    email = models.EmailField(blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        constraints = [
+            # Two requests that register the same user at once find one row.
+            models.UniqueConstraint(
+                fields=["project", "external_id"], name="consumer_once_per_project"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["project", "email"], name="consumer_by_email"),  # admin search
+        ]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class Api(models.Model):
+    """A sellable API of a project; plans and keys may belong to one."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "api"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="apis")
+    code = models.SlugField(max_length=50)
+    name = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        verbose_name = "API"
+        verbose_name_plural = "APIs"
+        constraints = [
+            models.UniqueConstraint(fields=["project", "code"], name="api_once_per_project"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.code
+
+
+class ApiKey(models.Model):
+    """A secret that speaks for an app or a consumer. Only its keyed digest is kept."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "key"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="keys")
+    # Exactly one owner: a key speaks either for a backend or for a buyer.
+    app = models.ForeignKey(App, models.PROTECT, null=True, blank=True, related_name="keys")
+    consumer = models.ForeignKey(
+        Consumer, models.PROTECT, null=True, blank=True, related_name="keys"
+    )
+    api = models.ForeignKey(Api, models.PROTECT, null=True, blank=True, related_name="keys")
+    environment = models.CharField(max_length=4, choices=Environment, default=Environment.LIVE)
+    name = models.CharField(max_length=100, blank=True)
+    digest = models.CharField(max_length=64, unique=True, editable=False)  # hex HMAC-SHA256
+    prefix = models.CharField(max_length=20, editable=False)  # shown to people, never secret
+    last4 = models.CharField(max_length=4, editable=False)
+    scopes = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    # Limits of the plan are kept up to date from above; own ones win. None: no limit.
+    plan_limit_per_minute = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    own_limit_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    own_burst = models.PositiveIntegerField(null=True, blank=True)  # None: a minute's worth
+    allowed_cidrs = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)  # None: never
+    disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
+    disabled_because = models.CharField(
+        max_length=10, choices=DisabledBecause, blank=True, editable=False
+    )
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    replaces = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="replaced_by", editable=False
+    )
+    # "sub_123:default": what the key was made for; empty for keys made by hand.
+    provisioned_for = models.CharField(max_length=255, blank=True, editable=False)
+    metadata = models.JSONField(default=dict, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+        permissions = [("revoke_apikey", "Can revoke an API key")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(app=None, consumer__isnull=False) | Q(app__isnull=False, consumer=None),
+                name="key_has_one_owner",
+            ),
+            # A repeated or concurrent checkout event must not make a second key.
+            models.UniqueConstraint(
+                fields=["project", "provisioned_for"],
+                condition=~Q(provisioned_for="") & Q(revoked_at=None),
+                name="key_once_per_slot",
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")),
+                name="key_expires_after_it_is_made",
+            ),
+            models.CheckConstraint(
+                condition=Q(disabled_at=None, disabled_because="")
+                | Q(disabled_at__isnull=False, disabled_because__in=DisabledBecause.values),
+                name="key_disabled_with_cause",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["consumer"], name="key_by_consumer"),
+            models.Index(fields=["prefix"], name="key_by_prefix"),  # admin search by key prefix
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…{self.last4}"
+
+    @property
+    def limit_per_minute(self) -> int | None:
+        """The rate limit in force. None: unlimited."""
+        if self.own_limit_per_minute is not None:
+            return self.own_limit_per_minute
+        return self.plan_limit_per_minute
+
+
+class KeyClaim(models.Model):
+    """The one-time hand-over of a new key: its sealed text, wiped when read or too old."""
+
+    key = models.OneToOneField(ApiKey, models.PROTECT, related_name="claim")
+    sealed = models.BinaryField(editable=False)  # empty once claimed or expired
+    expires_at = models.DateTimeField()
+    claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    def __str__(self) -> str:
+        return f"claim of {self.key}"
+
+
+class AuditEntry(models.Model):
+    """Who did what, to what, why. Written in the act's own transaction; never changed."""
+
+    project = models.ForeignKey(
+        Project, models.PROTECT, null=True, blank=True, related_name="audit_entries"
+    )
+    actor = models.CharField(
+        max_length=255
+    )  # "staff:sam", "app:app_...", "stripe:evt_...", "system"
+    act = models.CharField(max_length=60)  # "grant.give", "key.revoke", ...
+    object_kind = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=255)
+    # Whose history this belongs to; empty when no consumer is concerned.
+    consumer_id = models.CharField(max_length=40, blank=True)  # public id, kept after erasure
+    before = models.JSONField(null=True, blank=True)  # None: did not exist
+    after = models.JSONField(null=True, blank=True)  # None: exists no more
+    reason = models.TextField(blank=True)
+    request_id = models.CharField(max_length=64, blank=True)  # joins cause and effect
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [
+            models.Index(fields=["object_kind", "object_id"], name="audit_by_object"),
+            models.Index(fields=["consumer_id", "created_at"], name="audit_by_consumer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.act} by {self.actor}"
+
+
+class StoredAnswer(models.Model):
+    """The answer to a write that carried an Idempotency-Key, kept for 30 days."""
+
+    app = models.ForeignKey(App, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    request_hash = models.CharField(max_length=64)  # of method, path and body
+    status = models.PositiveSmallIntegerField(null=True)  # None: still running
+    body = models.JSONField(null=True)  # None: still running
+    locked_until = models.DateTimeField()  # a crashed request frees its key then
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["app", "key"], name="answer_once_per_key"),
+        ]
+        indexes = [models.Index(fields=["created_at"], name="answer_by_age")]  # pruning
+
+    def __str__(self) -> str:
+        return self.key

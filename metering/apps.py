@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class MeteringApp(AppConfig):
+    name = "metering"
+    verbose_name = "How much they used"

@@ -1,0 +1,1 @@
+"""How much was used. The gateway's decision (`metering.decide`) needs no table of its own."""
