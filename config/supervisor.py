@@ -1,0 +1,213 @@
+"""`make run`: the whole product in one terminal; Ctrl-C stops all of it."""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from config import dev_environment, paths, ports, stack_record
+from config.children import Child, Children, StackFailed
+from config.dev_environment import DevEnvironment
+from config.embedded import MissingBinary, Postgres, Valkey
+
+DEFAULT_PORT = 8000
+SANDBOX_OFFSET = 4111  # 8000 -> 12111, the address that settings assume
+PYTHON = sys.executable
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the stack until it is told to stop; the exit code for the shell."""
+    parser = argparse.ArgumentParser(prog="manage.py dev", description=__doc__)
+    parser.add_argument("--port", type=int, help="the web port (PORT, or 8000)")
+    parser.add_argument("--down", action="store_true", help="stop the running stack")
+    options = parser.parse_args(arguments)
+    try:
+        if options.down:
+            return down()
+        given = dev_environment.read_given()
+        return up(options.port or int(given.get("PORT", DEFAULT_PORT)))
+    except (StackFailed, MissingBinary, TimeoutError) as failure:
+        print(failure, file=sys.stderr)
+        return 1
+
+
+def down() -> int:
+    stopped = stack_record.stop_running()
+    print("Stopped." if stopped else "No stack runs in this checkout.")
+    return 0
+
+
+def up(port: int) -> int:
+    """Start everything, report, and wait for a signal; whatever happens, stop everything."""
+    paths.prepare_place()
+    held = stack_record.lock()
+    if held is None:
+        raise StackFailed(_already_running())
+    with held:
+        sweep_leftovers()
+        environment = dev_environment.build(port, check_ports(port))
+        children = Children(show=say, on_change=keep_record(port))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: children.stopping.set())
+        try:
+            start(children, environment, port)
+            while not children.stopping.wait(0.3):
+                children.check()
+        finally:
+            say("Stopping ...")
+            children.stop()
+            stack_record.forget()
+    say("All stopped.")
+    return 0
+
+
+def keep_record(port: int) -> Callable[[list[Child]], None]:
+    """Write down who we are, and again at every change which children there are."""
+    pid = os.getpid()
+    record = stack_record.StackRecord(pid, stack_record.started_at(pid), port)
+    record.save()
+
+    def save(running: list[Child]) -> None:
+        pids = {child.name: child.process.pid for child in running}
+        record.children = {name: (pid, stack_record.started_at(pid)) for name, pid in pids.items()}
+        record.save()
+
+    return save
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def sweep_leftovers() -> None:
+    """Stop what a supervisor that was killed left running (only where no watchdog could)."""
+    earlier = stack_record.load()
+    if earlier and (names := stack_record.sweep(earlier)):
+        say(f"Stopped what an earlier run left: {', '.join(names)}.")
+
+
+def check_ports(port: int) -> int:
+    """The sandbox's port; StackFailed names who has the web port and what to do."""
+    if not ports.is_free(port):
+        raise StackFailed(
+            f"Port {port} is in use by {ports.owner(port)}: "
+            f"stop it or run `make run PORT={ports.first_free(port + 1)}`."
+        )
+    return ports.first_free(port + SANDBOX_OFFSET)
+
+
+def start(children: Children, environment: DevEnvironment, port: int) -> None:
+    """Bring up every part in order and print where it is; stops early when told to."""
+    began = time.monotonic()
+
+    def manage(*arguments: str) -> None:
+        command = [PYTHON, str(paths.ROOT / "manage.py"), *arguments]
+        children.run(arguments[0], command, environment=environment.variables)
+
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: start_stores(children, environment),
+        lambda: start_sandbox(children, environment, port),
+        lambda: manage("migrate", "-v0"),
+        lambda: start_application(children, environment, port),
+        lambda: manage("demo", "-v0"),
+        lambda: children.wait_until("web", lambda: answers_ready(port), seconds=90),
+        lambda: say(addresses(environment, port)),
+        lambda: manage("demo", "--print-walk", f"--port={port}"),
+        lambda: say(f"\nLatchkey is ready after {time.monotonic() - began:.1f} s."),
+        lambda: say("Ctrl-C stops all of it."),
+    )
+    for step in steps:
+        if children.stopping.is_set():
+            return
+        step()
+
+
+def start_stores(children: Children, environment: DevEnvironment) -> None:
+    servers: list[Postgres | Valkey] = []
+    if environment.embeds_postgres:
+        servers.append(Postgres(paths.place()))
+    if environment.embeds_valkey:
+        servers.append(Valkey(paths.place()))
+    for server in servers:
+        children.spawn(
+            server.name,
+            server.command(),
+            environment={"PATH": os.environ["PATH"]},
+            stop_signal=server.stop_signal,
+            **server.popen,
+        )
+    for server in servers:
+        children.wait_until(server.name, server.is_ready, seconds=30)
+
+
+def start_sandbox(children: Children, environment: DevEnvironment, port: int) -> None:
+    if not environment.embeds_stripe:
+        return
+    sandbox_port = _sandbox_port(environment)
+    command = [
+        *(PYTHON, "-m", "sandbox", "--port", str(sandbox_port)),
+        *("--webhook-url", f"http://127.0.0.1:{port}/webhooks/stripe"),
+        *("--webhook-secret", environment.webhook_secret),
+    ]
+    children.spawn("sandbox", command, environment=environment.variables, cwd=paths.ROOT)
+
+
+def start_application(children: Children, environment: DevEnvironment, port: int) -> None:
+    if environment.embeds_stripe:
+        address = (ports.LOOPBACK, _sandbox_port(environment))
+        children.wait_until("sandbox", lambda: accepts(address), seconds=30)
+    celery = (PYTHON, "-m", "celery", "-A", "config", "--quiet")
+    schedule = f"--schedule={paths.STATE / 'beat-schedule'}"
+    commands = {
+        "web": (
+            *(PYTHON, "-m", "granian", "config.wsgi:application", "--interface=wsgi"),
+            *("--host=127.0.0.1", f"--port={port}", "--workers=1", "--blocking-threads=4"),
+        ),
+        "worker": (*celery, "worker", "-c2", "-lINFO", "--without-gossip", "--without-mingle"),
+        "beat": (*celery, "beat", "-lINFO", "--pidfile=", schedule),
+    }
+    for name, command in commands.items():
+        children.spawn(name, command, environment=environment.variables, cwd=paths.ROOT)
+
+
+def answers_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/ready", timeout=5) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def accepts(address: tuple[str, int]) -> bool:
+    with socket.socket() as client:
+        client.settimeout(1)
+        return client.connect_ex(address) == 0
+
+
+def addresses(environment: DevEnvironment, port: int) -> str:
+    web = f"http://127.0.0.1:{port}"
+    stripe = "https://dashboard.stripe.com/test"
+    if environment.embeds_stripe:
+        stripe = f"{environment.variables['STRIPE_API_BASE']} (the sandbox, not Stripe)"
+    rows = {"Admin": f"{web}/admin/", "API": f"{web}/docs", "Health": f"{web}/ready"}
+    rows["Stripe"] = stripe
+    return "\n" + "\n".join(f"  {name:<7} {where}" for name, where in rows.items())
+
+
+def _sandbox_port(environment: DevEnvironment) -> int:
+    return int(environment.variables["STRIPE_API_BASE"].rpartition(":")[2])
+
+
+def _already_running() -> str:
+    record = stack_record.load()
+    where = f" at http://127.0.0.1:{record.port} (pid {record.pid})" if record else ""
+    return f"Latchkey already runs in this checkout{where}. `make down` stops it."
+
+
+if __name__ == "__main__":
+    sys.exit(main())
