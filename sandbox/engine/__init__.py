@@ -1,0 +1,1 @@
+"""How money and time move: payments, invoices, subscriptions."""

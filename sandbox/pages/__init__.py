@@ -1,0 +1,1 @@
+"""Pages for browsers: each module registers its own with `sandbox.registry.page`."""
