@@ -85,6 +85,9 @@ class Postgres:
             autocommit=True,
         )
 
+    def url(self) -> str:
+        return f"postgres://postgres@/{self.sockets}/{paths.DATABASE}"
+
     def ensure_database(self, name: str) -> None:
         with self.connect() as connection:
             known = connection.execute("select 1 from pg_database where datname = %s", [name])
