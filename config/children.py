@@ -130,6 +130,8 @@ class Children:
 
     def _ended(self, child: Child) -> None:
         child.output.join(2)
+        if child.process.stdout and not child.output.is_alive():
+            child.process.stdout.close()
         self._tell_watchdog(f"ended {child.process.pid}")
         self._changed()
 

@@ -63,6 +63,7 @@ class Postgres:
             "unix_socket_directories": str(self.sockets),
             "max_connections": "200",
             "shared_buffers": "128MB",
+            "log_checkpoints": "off",
         }
         if not self.durable:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

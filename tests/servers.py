@@ -44,10 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
     forget_the_developers_environment()
     given = {name: os.environ.get(f"TEST_{name}", "") for name in ("DATABASE_URL", "REDIS_URL")}
     output: list[str] = []
-    children = Children(show=output.append)
-    config.add_cleanup(children.stop)
     base = Path(tempfile.mkdtemp(prefix="latchkey-tests-"))
+    children = Children(show=output.append)
     config.add_cleanup(lambda: template.remove(base))
+    config.add_cleanup(children.stop)  # clean-ups run backwards: the servers stop first
     children.remove_at_death(base)
     paths.open_to_nobody(base)
     try:

@@ -1,0 +1,86 @@
+# Latchkey. `make` or `make help` lists the targets. Works with GNU make 3.81 and later.
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null)
+BIN := .venv/bin
+# Commands on the running stack: its secrets are in .latchkey/, development is said here.
+MANAGE := DEBUG=true LOG_FORMAT=text $(BIN)/python manage.py
+
+.DEFAULT_GOAL := help
+.PHONY: help build run up down test lint typecheck ci demo superuser reset requirements browser \
+	up-docker down-docker
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+( [a-z-]+)*:.*## ' $(MAKEFILE_LIST) | sort | \
+		awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run up: .venv/.ok ## Run everything in this terminal; Ctrl-C stops it (PORT=8000)
+	@$(BIN)/python -m config.supervisor $(if $(PORT),--port $(PORT))
+
+down: .venv/.ok ## Stop the stack that runs in this checkout
+	@$(BIN)/python -m config.supervisor --down
+
+build: .venv/.ok ## Make the virtual environment with the pinned requirements
+
+test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name")
+	@$(call logged,test,$(BIN)/python -m pytest -q $(ARGS))
+
+lint: .venv/.ok ## Check style and format with ruff
+	@$(call logged,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
+
+typecheck: .venv/.ok ## Check types with mypy
+	@$(call logged,typecheck,$(BIN)/python -m mypy .)
+
+ci: ## What must pass before a change lands: lint, typecheck, test
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory typecheck
+	@$(MAKE) --no-print-directory test
+
+demo: .venv/.ok ## Put the demo data into the running stack again
+	@$(MANAGE) demo
+
+superuser: .venv/.ok ## Make a staff login with every right on the running stack
+	@$(MANAGE) createsuperuser
+
+reset: .venv/.ok ## Delete the embedded database, secrets and caches (asks; FORCE=1 does not)
+	@$(BIN)/python -m config.supervisor --reset $(if $(FORCE),--force)
+
+requirements: .venv/.ok ## Pin requirements*.in into requirements*.txt again (needs uv)
+	@command -v uv >/dev/null || { echo "This needs uv: https://docs.astral.sh/uv/"; exit 1; }
+	uv pip compile -q --upgrade $(PINNING) requirements.in -o requirements.txt
+	uv pip compile -q --upgrade $(PINNING) requirements-dev.in -o requirements-dev.txt
+
+PINNING := --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11
+
+browser: ## Say which browser the browser tests will use
+	@found=$$(command -v chromium || command -v chromium-browser || command -v google-chrome); \
+	if [ -n "$$found" ]; then echo "The browser tests use $$found."; else \
+	echo "No Chromium: the browser tests are skipped. Debian: apt-get install chromium"; fi
+
+up-docker: ## Run everything in containers (needs docker compose)
+	docker compose up --build --detach --wait
+
+down-docker: ## Stop the containers, keep their data
+	docker compose down
+
+# Show a command's output, keep it in artifacts/NAME.log, and exit as the command did.
+define logged
+mkdir -p artifacts; { { $(2); } 2>&1; echo $$? > artifacts/$(1).exit; } | tee artifacts/$(1).log; \
+	code=$$(cat artifacts/$(1).exit); rm -f artifacts/$(1).exit; exit $$code
+endef
+
+.venv/.ok: requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Latchkey needs Python 3.11 or newer; this is $$($(PYTHON) --version 2>&1)." \
+			"Name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@if [ -n "$(UV)" ]; then \
+		echo "Installing with uv."; \
+		test -x $(BIN)/python || $(UV) venv -q --python "$$(command -v $(PYTHON))" .venv && \
+		VIRTUAL_ENV="$(CURDIR)/.venv" $(UV) pip install -q -r requirements-dev.txt; \
+	else \
+		echo "Installing with pip; this takes about a minute."; \
+		$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+			echo "This Python lacks ensurepip. Debian: apt-get install python3-venv"; exit 1; }; \
+		{ test -x $(BIN)/pip || $(PYTHON) -m venv .venv; } && \
+		$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt; \
+	fi
+	@touch $@
