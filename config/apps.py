@@ -9,4 +9,4 @@ class ConfigApp(AppConfig):
     verbose_name = "Latchkey"
 
     def ready(self) -> None:
-        from config import checks  # noqa: F401  registers the system checks
+        from config import celery, checks  # noqa: F401  connects the doorbell; registers the checks

@@ -112,6 +112,8 @@ SANDBOX_SECRET_KEY = "sk_test_sandboxsandboxsandboxsandbox"  # only ever accepte
 STRIPE_SECRET_KEY = env("STRIPE_SECRET_KEY", default="") or SANDBOX_SECRET_KEY
 STRIPE_LIVE_MODE = "_live_" in STRIPE_SECRET_KEY
 STRIPE_USES_SANDBOX = STRIPE_SECRET_KEY == SANDBOX_SECRET_KEY
+# Without DEBUG the sandbox must be asked for, so that no shop opens on play money by mistake.
+ALLOW_SANDBOX = env.bool("ALLOW_SANDBOX", default=False)
 # Where Stripe is. Only the sandbox has an address of its own.
 STRIPE_API_BASE = env(
     "STRIPE_API_BASE",
@@ -226,6 +228,8 @@ LOGGING = {
     },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        # Refusals are told by the request's own line; only what is our fault gets a traceback.
+        "django.request": {"level": "ERROR"},
         "django.server": {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False},
     },
 }

@@ -1,8 +1,30 @@
-"""Every path of the service; each app lists its own below."""
+"""Every path of the service; each app lists its own in its urls module."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import (
+    SpectacularAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerSplitView,
+)
 
-urlpatterns = [
+from config import error_pages, health, problems
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", health.landing, name="landing"),
+    path("health", health.health, name="health"),
+    path("live", health.live, name="live"),
+    path("ready", health.ready, name="ready"),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("docs/errors", error_pages.list_error_codes, name="error-codes"),
+    path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     path("admin/", admin.site.urls),
+    # Last: whatever else is asked of the API is a 404 in its own language, DEBUG or not.
+    re_path(r"^(?:api|billing|webhooks|ofrep)/(?P<rest>.*)$", problems.unknown_path),
 ]
+
+handler400 = problems.bad_request
+handler403 = problems.permission_denied
+handler404 = problems.page_not_found
+handler500 = problems.server_error

@@ -1,0 +1,118 @@
+"""What surrounds every request: its id and log line, its content policy, a lost database."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from config import problems
+from keystore.correlation import bound
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+logger = logging.getLogger("latchkey.request")
+
+SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+UNUSED_DEVICES = "camera=(), geolocation=(), microphone=()"
+PROBES = frozenset({"/health", "/live", "/ready"})
+
+
+class RequestIdMiddleware:
+    """Gives the request an id (the caller's, if it is sane), echoes it, and logs one line."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = chosen_request_id(request.headers.get("X-Request-Id", ""))
+        started = time.perf_counter()
+        with bound(request_id):
+            response = self.get_response(request)
+            log_request(request, response, seconds=time.perf_counter() - started)
+        response["X-Request-Id"] = request_id
+        return response
+
+
+class ContentSecurityPolicyMiddleware:
+    """Nothing but our own files runs or loads; the admin and the API's pages get what they need."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", policy_for(request.path))
+        response.headers.setdefault("Permissions-Policy", UNUSED_DEVICES)
+        return response
+
+
+class DatabaseDownMiddleware:
+    """503 while the database is away or behind its migrations, so that callers and Stripe retry."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exc: Exception) -> HttpResponse | None:
+        if problems.is_database_down(exc):
+            return problems.database_down(request, exc)
+        if problems.is_api_path(request.path):  # a plain view; DRF's answer for themselves
+            return problems.respond(request, exc)
+        return None
+
+
+def chosen_request_id(given: str) -> str:
+    return given if SANE_REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+
+
+def log_request(request: HttpRequest, response: HttpResponse, *, seconds: float) -> None:
+    """One line: method, path without query, status, milliseconds. Probes only when debugging."""
+    level = logging.DEBUG if request.path in PROBES else logging.INFO
+    milliseconds = round(seconds * 1000, 1)
+    logger.log(
+        level,
+        "%s %s %s",
+        request.method,
+        request.path,
+        response.status_code,
+        extra={
+            "method": request.method,
+            "path": request.path,
+            "status": response.status_code,
+            "ms": milliseconds,
+        },
+    )
+
+
+def policy_for(path: str) -> str:
+    """The Content-Security-Policy of a page at this path."""
+    rules = {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "connect-src": "'self'",
+        "font-src": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+        "form-action": " ".join(["'self'", *settings.STRIPE_PAGE_ORIGINS]),
+    }
+    for prefix, exceptions in EXCEPTIONS.items():
+        if path.startswith(prefix):
+            rules |= exceptions
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    # Alpine.js, which Unfold is built on, evaluates the expressions in its attributes.
+    "/admin/": {"script-src": "'self' 'unsafe-eval'", "style-src": "'self' 'unsafe-inline'"},
+    # Swagger UI and ReDoc style themselves from JavaScript; ReDoc searches in a worker of its own.
+    "/docs": {"style-src": "'self' 'unsafe-inline'"},
+    "/redoc": {"style-src": "'self' 'unsafe-inline'", "worker-src": "blob:"},
+}
