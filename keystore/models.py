@@ -1,5 +1,6 @@
 """Who is calling: projects, their apps and consumers, sellable APIs, and the keys they hold."""
 
+from datetime import datetime
 from functools import partial
 
 from django.contrib.postgres.fields import ArrayField
@@ -175,6 +176,14 @@ class ApiKey(models.Model):
         if self.own_limit_per_minute is not None:
             return self.own_limit_per_minute
         return self.plan_limit_per_minute
+
+    def has_expired(self, at: datetime) -> bool:
+        return self.expires_at is not None and self.expires_at <= at
+
+    def is_usable(self, at: datetime) -> bool:
+        """Whether the key opens anything at the instant `at`."""
+        switched_off = self.disabled_at or (self.app is not None and not self.app.is_active)
+        return not (self.revoked_at or switched_off or self.has_expired(at))
 
 
 class KeyClaim(models.Model):

@@ -1,0 +1,55 @@
+"""The refusals of keystore: who may not do what, in words that the caller can act on."""
+
+from config.errors import Conflict, DomainError, InvalidInput
+
+
+class MissingApiKey(DomainError):
+    code = "missing_api_key"
+    status = 401
+
+
+class InvalidApiKey(DomainError):
+    """Unknown, revoked, expired and disabled keys look the same to whoever holds them."""
+
+    code = "invalid_api_key"
+    status = 401
+
+
+class ConsumerKey(DomainError):
+    """A buyer's key opens the gateway's questions only, never a project's own API."""
+
+    code = "consumer_key"
+    status = 403
+
+
+class InsufficientScope(DomainError):
+    code = "insufficient_scope"
+    status = 403
+
+
+class ProjectMismatch(DomainError):
+    code = "project_mismatch"
+    status = 403
+
+
+class StillRunning(Conflict):
+    """The first request with this Idempotency-Key has not answered yet."""
+
+    code = "idempotency_in_progress"
+    retry_after_seconds = 1
+
+
+class OtherRequest(DomainError):
+    """The Idempotency-Key belongs to a request with another path or body."""
+
+    code = "idempotency_mismatch"
+    status = 422
+
+
+class InvalidJson(InvalidInput):
+    code = "invalid_json"
+
+
+class TooLarge(DomainError):
+    code = "body_too_large"
+    status = 413

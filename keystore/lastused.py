@@ -1,0 +1,79 @@
+"""When was a key last used? Noted in memory and written together, a few seconds late.
+
+Losing a few seconds of it at a crash is allowed; slowing a request down is not.
+"""
+
+import logging
+import os
+import threading
+import time
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from keystore.models import ApiKey
+
+logger = logging.getLogger(__name__)
+
+FLUSH_EVERY_SECONDS = 5
+MOST_NOTED = 100_000
+
+
+class UseNotes:
+    """Key -> last use, and the daemon thread that writes them down."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def note(self, key_id: int, at: datetime) -> None:
+        with self._lock:
+            if len(self._notes) < MOST_NOTED or key_id in self._notes:
+                self._notes[key_id] = at
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="last-used", daemon=True)
+                self._thread.start()
+
+    def flush(self) -> int:
+        """Write what was noted; how many keys were written. Rows that are locked are left out."""
+        with self._lock:
+            notes, self._notes = self._notes, {}
+        if not notes:
+            return 0
+        with transaction.atomic():
+            rows = ApiKey.objects.select_for_update(of=("self",), skip_locked=True, no_key=True)
+            keys = list(rows.filter(pk__in=notes).only("pk", "last_used_at"))
+            for key in keys:
+                key.last_used_at = max(filter(None, (key.last_used_at, notes[key.pk])))
+            ApiKey.objects.bulk_update(keys, ["last_used_at"], batch_size=1000)
+        return len(keys)
+
+    def _reset(self) -> None:
+        """A forked child has the notes of its parent but not the thread: begin anew."""
+        self._lock = threading.Lock()
+        self._notes: dict[int, datetime] = {}
+        self._thread: threading.Thread | None = None
+
+    def _work(self) -> None:
+        while True:
+            time.sleep(FLUSH_EVERY_SECONDS)
+            try:
+                self.flush()
+            except Exception:
+                # Whatever the database says: the notes are lost, the thread must live on.
+                logger.warning("could not write down last uses", exc_info=True)
+            finally:
+                connection.close()
+
+
+_notes = UseNotes()
+os.register_at_fork(after_in_child=_notes._reset)
+
+
+def note_use(*, key: ApiKey, at: datetime) -> None:
+    """Remember that `key` was used at the instant `at`. Never touches the database."""
+    _notes.note(key.pk, at)
+
+
+def flush_uses() -> int:
+    """Write down at once what the thread would write in a few seconds."""
+    return _notes.flush()

@@ -1,0 +1,27 @@
+"""Text that the database must hold for a while but not be able to read."""
+
+import base64
+import hashlib
+
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+
+
+def seal(text: str) -> bytes:
+    """`text`, readable only with the service's secret key."""
+    return _fernet().encrypt(text.encode())
+
+
+def unseal(sealed: bytes) -> str:
+    """The sealed text; also when it was sealed under a secret key that has since been replaced."""
+    return _fernet().decrypt(bytes(sealed)).decode()
+
+
+def _fernet() -> MultiFernet:
+    secrets = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return MultiFernet([Fernet(_key(secret)) for secret in secrets])
+
+
+def _key(secret: str) -> bytes:
+    # Own label: the same secret signs sessions, and no key should serve two purposes.
+    return base64.urlsafe_b64encode(hashlib.sha256(b"keystore.seal:" + secret.encode()).digest())

@@ -1,0 +1,75 @@
+"""Which key, project or consumer is meant? Always asked within the caller's own project."""
+
+import hmac
+
+from django.db.models import Q
+
+from config.errors import NotFound
+from keystore import tokens
+from keystore.callers import Caller
+from keystore.errors import ProjectMismatch
+from keystore.models import ApiKey, Consumer, Project
+
+
+def find_key(token: str) -> ApiKey | None:
+    """The key that `token` is, whatever its state. A malformed token costs no query.
+
+    A digest made with the previous pepper is renewed on the way.
+    """
+    if not tokens.is_plausible(token):
+        return None
+    wanted = tokens.digests(token)
+    rows = ApiKey.objects.select_related("project", "app", "consumer", "api")
+    found = list(rows.filter(digest__in=wanted))
+    for digest in wanted:
+        for key in found:
+            if hmac.compare_digest(key.digest, digest):
+                _renew_digest(key, wanted[0])
+                return key
+    return None
+
+
+def key_for_slot(*, project: Project, slot: str) -> ApiKey | None:
+    """The newest key made for `slot`, also when it is revoked."""
+    return ApiKey.objects.filter(project=project, provisioned_for=slot).order_by("pk").last()
+
+
+def keys_of(*, consumer: Consumer) -> list[ApiKey]:
+    """Every key of a consumer, newest first."""
+    keys = ApiKey.objects.filter(consumer=consumer).select_related("api", "consumer")
+    return list(keys.order_by("-pk"))
+
+
+def consumer_key(*, project: Project, key_id: str) -> ApiKey:
+    """A consumer's key by its public id. Raises NotFound; app keys are not managed here."""
+    keys = ApiKey.objects.filter(project=project, consumer__isnull=False, public_id=key_id)
+    found = keys.select_related("consumer", "api").first()
+    if found is None:
+        raise NotFound("There is no such key: list the keys of a user with ?user_id=.")
+    return found
+
+
+def project_of_caller(caller: Caller, project_id: object) -> Project:
+    """The caller's project if `project_id` (number, slug or public id) names it.
+
+    Raises ProjectMismatch for any other project, whether it exists or not.
+    """
+    project = caller.project
+    if str(project_id) not in {str(project.pk), project.slug, project.public_id}:
+        raise ProjectMismatch("This key belongs to another project: use a key of that project.")
+    return project
+
+
+def consumer_of(*, project: Project, user_id: str) -> Consumer | None:
+    """The project's consumer by the app's own id or by ours (con_...). The app's id wins."""
+    if "\x00" in user_id:
+        return None
+    named = Q(external_id=user_id) | Q(public_id=user_id)
+    found = list(Consumer.objects.filter(named, project=project))
+    return max(found, key=lambda consumer: consumer.external_id == user_id, default=None)
+
+
+def _renew_digest(key: ApiKey, digest: str) -> None:
+    if not hmac.compare_digest(key.digest, digest):
+        ApiKey.objects.filter(pk=key.pk, digest=key.digest).update(digest=digest)
+        key.digest = digest

@@ -1,0 +1,69 @@
+"""What a key looks like, and what is kept of it."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import zlib
+
+from django.conf import settings
+
+from keystore.ids import ALPHABET, base62
+
+OURS = "lk_"
+RANDOM_LENGTH = 30  # 178 bits
+CHECKSUM_LENGTH = 6  # CRC32 in base 62
+FORM = re.compile(rf"lk_(?:live|test)_[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}")
+FOREIGN_LENGTHS = range(8, 201)
+MOST_SHOWN = 12  # "lk_live_" and four characters
+SHORTEST_WITH_TAIL = 20
+
+
+def new_token(environment: str) -> str:
+    """A fresh key for `environment`: random, with a checksum so that typing errors cost nothing."""
+    body = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
+    start = f"{OURS}{environment}_{body}"
+    return start + _checksum(start)
+
+
+def is_plausible(token: str) -> bool:
+    """Whether it is worth asking the database about `token`.
+
+    Keys in our own form must have the right checksum; imported keys of other forms may be any
+    8 to 200 visible ASCII characters.
+    """
+    if token.startswith(OURS):
+        return FORM.fullmatch(token) is not None and hmac.compare_digest(
+            _checksum(token[:-CHECKSUM_LENGTH]), token[-CHECKSUM_LENGTH:]
+        )
+    return (
+        len(token) in FOREIGN_LENGTHS
+        and token.isascii()
+        and token.isprintable()
+        and " " not in token
+    )
+
+
+def digest(token: str) -> str:
+    """What the database keeps instead of the key: HMAC-SHA256 under the present pepper."""
+    return _digest(token, settings.KEY_PEPPER)
+
+
+def digests(token: str) -> list[str]:
+    """Every digest that may be stored for `token`, the present pepper's first."""
+    peppers = [settings.KEY_PEPPER, settings.KEY_PEPPER_PREVIOUS]
+    return [_digest(token, pepper) for pepper in peppers if pepper]
+
+
+def visible_parts(token: str) -> tuple[str, str]:
+    """The start and the last four characters that people may see; less of short keys."""
+    shown = token[: min(MOST_SHOWN, len(token) // 4)]
+    return shown, token[-4:] if len(token) >= SHORTEST_WITH_TAIL else ""
+
+
+def _digest(token: str, pepper: str) -> str:
+    return hmac.new(pepper.encode(), token.encode(), hashlib.sha256).hexdigest()
+
+
+def _checksum(start: str) -> str:
+    return base62(zlib.crc32(start.encode()), CHECKSUM_LENGTH)
