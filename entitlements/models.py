@@ -137,7 +137,7 @@ class Grant(models.Model):
     config = models.JSONField(null=True, blank=True)  # None: not a config feature
     effect = models.CharField(max_length=5, choices=Effect, default=Effect.ALLOW)
     source = models.CharField(max_length=20, choices=GrantSource)
-    source_ref = models.CharField(max_length=255)  # sub_..., pi_..., or the staff username
+    source_ref = models.CharField(max_length=255)  # sub_..., pi_..., or the grant's own id
     valid_from = models.DateTimeField()
     valid_to = models.DateTimeField(null=True, blank=True)  # None: no end
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -1,0 +1,67 @@
+"""A consumer's grants and their plans, read from the tables as the plain values of `resolve`."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from entitlements.models import Grant, Plan
+from entitlements.resolve import FeatureFacts, GrantFacts, PlanFacts
+from keystore.models import Consumer
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that decides what one consumer may use; plans by their code."""
+
+    grants: tuple[GrantFacts, ...]
+    plans: dict[str, PlanFacts]
+
+
+def facts_of(*, consumer: Consumer, with_revoked: bool = False) -> Facts:
+    """The consumer's facts in two queries, three when there is a plan among them."""
+    grants = Grant.objects.filter(consumer=consumer).select_related("feature", "plan")
+    if not with_revoked:
+        grants = grants.filter(revoked_at=None)
+    rows = list(grants)
+    plans = plan_facts({row.plan_id for row in rows if row.plan_id is not None})
+    return Facts(grants=tuple(_grant_facts(row) for row in rows), plans=plans)
+
+
+def plan_facts(plan_ids: Collection[int]) -> dict[str, PlanFacts]:
+    """Plans with their features, by code."""
+    if not plan_ids:
+        return {}
+    plans = Plan.objects.filter(pk__in=plan_ids).prefetch_related("plan_features__feature")
+    return {plan.code: _plan_facts(plan) for plan in plans}
+
+
+def _plan_facts(plan: Plan) -> PlanFacts:
+    features = tuple(
+        FeatureFacts(
+            code=given.feature.code,
+            kind=given.feature.kind,
+            limit=given.limit,
+            config=given.config,
+            reset=given.reset,
+            enforcement=given.enforcement,
+        )
+        for given in plan.plan_features.all()
+    )
+    return PlanFacts(code=plan.code, name=plan.name, rank=plan.rank, features=features)
+
+
+def _grant_facts(grant: Grant) -> GrantFacts:
+    feature = grant.feature
+    return GrantFacts(
+        sequence=grant.pk,
+        grant_id=grant.public_id,
+        source=grant.source,
+        source_ref=grant.source_ref,
+        valid_from=grant.valid_from,
+        valid_to=grant.valid_to,
+        revoked_at=grant.revoked_at,
+        effect=grant.effect,
+        plan=grant.plan.code if grant.plan is not None else None,
+        feature=None
+        if feature is None
+        else FeatureFacts(feature.code, feature.kind, grant.limit, grant.config),
+    )
