@@ -59,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
         )
     except (StackFailed, template.MigrationFailed) as failure:
         raise pytest.UsageError("\n".join([*output, str(failure)])) from failure
+    assert settings.DATABASES  # loads the settings: pytest-django, next, sets up what it finds
     TransactionTestCase._fixture_teardown = restore_database  # type: ignore[method-assign]
 
 
