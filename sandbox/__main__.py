@@ -29,7 +29,7 @@ def main() -> None:
         parser.exit(1, f"port {options.port} cannot be used ({taken}): choose another --port\n")
     threading.Thread(target=_keep_time, args=(sandbox,), name="clock", daemon=True).start()
     # Whoever starts the process waits for this line.
-    print(f"Stripe sandbox (not Stripe) on {public_url}", flush=True)  # noqa: T201
+    print(f"Stripe sandbox (not Stripe) on {public_url}", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -86,12 +87,21 @@ def respond(sandbox: Sandbox, request: Request) -> Response:
 
 def authenticate(headers: dict[str, str]) -> None:
     scheme, _, key = headers.get("authorization", "").partition(" ")
+    if scheme == "Basic":
+        scheme, key = "Bearer", _user_of(key)
     if LIVE_KEY.match(key):
         message = "This is Latchkey's sandbox, not Stripe: it refuses live keys. Roll this key, "
         raise StripeError(401, message + "then use one that begins with sk_test_.")
     if scheme != "Bearer" or not TEST_KEY.match(key):
         message = "You did not provide an API key. You need to provide your API key in the "
         raise StripeError(401, message + "Authorization header, using Bearer auth (sk_test_...).")
+
+
+def _user_of(basic: str) -> str:
+    try:
+        return base64.b64decode(basic).decode().partition(":")[0]
+    except ValueError:
+        return ""
 
 
 def _once(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import StripeError
 from sandbox.events import type_of
@@ -11,6 +11,9 @@ from sandbox.registry import Call
 from sandbox.schema import answer_class
 from sandbox.shapes import fill, merge_metadata, take
 from sandbox.store import Object, new_id
+
+if TYPE_CHECKING:
+    from sandbox.world import Sandbox
 
 
 def handle(call: Call) -> Any:
@@ -32,23 +35,25 @@ def handle(call: Call) -> Any:
 
 def create(call: Call, kind: str, **values: Any) -> Object:
     """Make an object from the parameters and `values`, store it and tell of it."""
-    made = new(call, kind, **values)
+    made = new(call.sandbox, kind, call.params, **values)
     call.store.put(made)
     call.sandbox.emit(type_of(kind, "created"), made)
     return made
 
 
-def new(call: Call, kind: str, **values: Any) -> Object:
-    made = fill(kind, call.params)
+def new(sandbox: Sandbox, kind: str, given: dict[str, Any], **values: Any) -> Object:
+    """A complete object, not yet stored, of the given parameters and `values`."""
+    made = fill(kind, given)
     if "id" in made:
-        made["id"] = call.params.get("id") or new_id(kind)
+        made["id"] = given.get("id") or new_id(kind)
     for name in ("created", "updated"):
         if name in made:
-            made[name] = call.sandbox.now()
+            made[name] = sandbox.now()
     if "active" in made:
-        made["active"] = call.params.get("active", True)
-    made["metadata"] = {}
-    merge_metadata(made, call.params.get("metadata"))
+        made["active"] = given.get("active", True)
+    if "metadata" in made:
+        made["metadata"] = {}
+        merge_metadata(made, given.get("metadata"))
     made.update(values)
     return made
 

@@ -6,6 +6,7 @@ method, its path, a TypedDict of parameters and the class that it returns.
 
 import functools
 import importlib
+import inspect
 import pathlib
 import re
 import types
@@ -27,15 +28,17 @@ REQUEST = re.compile(r'self\._request\(\s*"(get|post|delete)",\s*"(/v1/[^"]+)"')
 IMPORT = re.compile(r"^\s*from (stripe[\w.]*) import (\([^)]*\)|[^\n(]+)", re.MULTILINE)
 # Written to every object of the type by Stripe only when a caller expands them.
 ONLY_EXPANDED = {
-    "customer": ("cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax")
-    + ("tax_ids", "customer_account", "business_name", "individual_name"),
+    "customer": (
+        "business_name", "cash_balance", "customer_account", "individual_name",
+        "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids",
+    ),
     "invoice": ("payments", "confirmation_secret"),
     "price": ("currency_options", "tiers"),
     "coupon": ("applies_to", "currency_options"),
     "charge": ("refunds", "authorization_code", "level3"),
     "checkout.session": ("line_items",),
     "webhook_endpoint": ("secret",),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def fields_of(cls: type) -> dict[str, typing.Any]:
         if base is StripeObject or not base.__module__.startswith("stripe"):
             continue
         names = {**names_in(base.__module__), **vars(base)}
-        for name, hint in base.__dict__.get("__annotations__", {}).items():
+        for name, hint in inspect.get_annotations(base).items():
             if not name.startswith("_") and name not in hidden:
                 fields[name] = _resolve(hint, names)
     return fields

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from sandbox import generic
+from sandbox.engine.prices import make_price, take_lookup_key
 from sandbox.errors import StripeError, invalid
 from sandbox.lists import matching, paginate
 from sandbox.registry import Call, on
@@ -22,7 +22,7 @@ def create_product(call: Call) -> Object:
         )
     product = generic.create(call, "product", type="service")
     if wanted:
-        price = make_price(call, {**wanted, "product": product["id"]})
+        price = make_price(call.sandbox, {**wanted, "product": product["id"]})
         product["default_price"] = price["id"]
     return product
 
@@ -50,7 +50,7 @@ def create_price(call: Call) -> Object:
         product = _product_of(call, data)
         call.params["product"] = product["id"]
     call.given("product", "product")
-    return make_price(call, call.params)
+    return make_price(call.sandbox, call.params)
 
 
 def _product_of(call: Call, data: dict[str, Any]) -> Object:
@@ -65,88 +65,11 @@ def _product_of(call: Call, data: dict[str, Any]) -> Object:
     return product
 
 
-def make_price(call: Call, given: dict[str, Any]) -> Object:
-    """A price from the parameters of prices, price_data or default_price_data."""
-    price = generic.new(
-        Call(call.sandbox, call.method, call.path, call.template, [], given), "price"
-    )
-    recurring = given.get("recurring")
-    price["type"] = "recurring" if recurring else "one_time"
-    price["recurring"] = _recurring(recurring) if recurring else None
-    price["tax_behavior"] = given.get("tax_behavior", "unspecified")
-    _write_amount(price, given)
-    _take_lookup_key(call, price, transfer=given.get("transfer_lookup_key", False))
-    tiers = [_tier(tier) for tier in given.get("tiers", [])]
-    call.store.hide(price["id"], tiers=tiers or None, currency_options=_options(price))
-    call.store.put(price)
-    call.sandbox.emit("price.created", price)
-    return price
-
-
-def _recurring(given: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "interval": given["interval"],
-        "interval_count": given.get("interval_count", 1),
-        "meter": given.get("meter"),
-        "trial_period_days": given.get("trial_period_days"),
-        "usage_type": given.get("usage_type", "licensed"),
-    }
-
-
-def _write_amount(price: Object, given: dict[str, Any]) -> None:
-    amount, exact = given.get("unit_amount"), given.get("unit_amount_decimal")
-    if amount is None and exact is None and price["billing_scheme"] == "per_unit":
-        if not given.get("custom_unit_amount"):
-            message = (
-                "Prices require an `unit_amount` or `unit_amount_decimal` parameter to be set."
-            )
-            raise invalid(message, param="unit_amount")
-    if exact is not None:
-        value = Decimal(str(exact))
-        amount = int(value) if value == int(value) else None
-    price["unit_amount"] = amount
-    price["unit_amount_decimal"] = str(exact if exact is not None else amount or 0)
-    if amount is None and exact is None:
-        price["unit_amount_decimal"] = None
-
-
-def _tier(given: dict[str, Any]) -> dict[str, Any]:
-    amounts = {}
-    for name in ("unit_amount", "flat_amount"):
-        exact = given.get(f"{name}_decimal", given.get(name))
-        amounts[name] = given.get(name)
-        amounts[f"{name}_decimal"] = None if exact is None else str(exact)
-    bound = given["up_to"]
-    return {**amounts, "up_to": None if bound == "inf" else int(bound)}
-
-
-def _options(price: Object) -> dict[str, Any]:
-    own = {
-        "custom_unit_amount": None,
-        "tax_behavior": price["tax_behavior"],
-        "unit_amount": price["unit_amount"],
-        "unit_amount_decimal": price["unit_amount_decimal"],
-    }
-    return {price["currency"]: own}
-
-
-def _take_lookup_key(call: Call, price: Object, *, transfer: bool) -> None:
-    key = price["lookup_key"]
-    if not key:
-        return
-    for other in call.store.all("price"):
-        if other["lookup_key"] == key and other["id"] != price["id"]:
-            if not transfer:
-                message = f"A price (`{other['id']}`) already uses that lookup key."
-                raise invalid(message, param="lookup_key")
-            other["lookup_key"] = None
-
-
 @on("POST /v1/prices/{id}")
 def update_price(call: Call) -> Object:
     price = generic.update(call, "price")
     transfer = call.params.get("transfer_lookup_key", False)
-    _take_lookup_key(call, price, transfer=transfer)
+    take_lookup_key(call.sandbox, price, transfer=transfer)
     return price
 
 

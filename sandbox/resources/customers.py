@@ -21,8 +21,9 @@ def create_customer(call: Call) -> Object:
         "rendering_options": None, **(call.params.get("invoice_settings") or {}),
     }  # fmt: skip
     customer = generic.new(
-        call,
+        call.sandbox,
         "customer",
+        call.params,
         balance=call.params.get("balance", 0),
         invoice_settings=settings,
         invoice_prefix=random_text(8).upper(),
