@@ -16,7 +16,7 @@ from entitlements.services import (
 )
 from keystore.models import AuditEntry
 from tests.conftest import NOON
-from tests.entitlements.conftest import DAY, MONTH, give, revoke, subscribe
+from tests.entitlements.deeds import DAY, MONTH, give, revoke, subscribe
 
 SECOND = timedelta(seconds=1)
 
