@@ -8,6 +8,7 @@ from django.utils.timezone import now
 
 from billing.models.catalog import Price
 from billing.models.operations import Operation
+from entitlements.models import Plan
 from keystore.ids import new_id
 from keystore.models import Consumer, Project
 
@@ -32,6 +33,9 @@ class Checkout(models.Model):
     project = models.ForeignKey(Project, models.PROTECT, related_name="checkouts")
     consumer = models.ForeignKey(Consumer, models.PROTECT, related_name="checkouts")
     price = models.ForeignKey(Price, models.PROTECT, related_name="checkouts")
+    plan = models.ForeignKey(Plan, models.PROTECT, related_name="checkouts")  # the price's
+    # True for subscriptions of which a consumer may have only one.
+    guarded = models.BooleanField(default=False, editable=False)
     operation = models.OneToOneField(
         Operation, models.PROTECT, null=True, related_name="checkout"
     )  # None only between the two inserts of one transaction
@@ -56,6 +60,12 @@ class Checkout(models.Model):
                 fields=["stripe_session_id"],
                 condition=~Q(stripe_session_id=""),
                 name="checkout_once_per_session",
+            ),
+            # Two tabs cannot both hold an open way to pay for the same subscription.
+            models.UniqueConstraint(
+                fields=["consumer", "plan"],
+                condition=Q(guarded=True, state__in=["pending", "open"]),
+                name="checkout_once_per_plan",
             ),
             models.CheckConstraint(
                 condition=Q(state__in=CheckoutState.values), name="checkout_state_is_known"

@@ -45,11 +45,16 @@ class Operation(models.Model):
     project = models.ForeignKey(Project, models.PROTECT, related_name="operations")
     kind = models.CharField(max_length=30, choices=OperationKind)
     subject = models.CharField(max_length=255, blank=True)  # "": creates something new
+    path = models.CharField(max_length=255)  # "/v1/refunds"
+    method = models.CharField(max_length=6, default="post")
     params = models.JSONField()  # what is sent to Stripe; never a secret
     state = models.CharField(
         max_length=10, choices=OperationState, default=OperationState.WANTED, editable=False
     )
     attempts = models.PositiveIntegerField(default=0, editable=False)
+    # Counts the idempotency keys used: a new one only after Stripe was seen not to have done it.
+    epoch = models.PositiveIntegerField(default=1, editable=False)
+    answered_5xx = models.BooleanField(default=False, editable=False)  # saved under that key
     # While in the future, somebody is at it; in the past, the janitor may take it.
     lease_until = models.DateTimeField(null=True, editable=False)
     next_attempt_at = models.DateTimeField(default=now, editable=False)
@@ -88,4 +93,4 @@ class Operation(models.Model):
     @property
     def idempotency_key(self) -> str:
         """Stripe's Idempotency-Key: the same for every try of this row, for no other row."""
-        return f"latchkey:{self.kind}:{self.public_id}"
+        return f"latchkey:{self.kind}:{self.public_id}:{self.epoch}"

@@ -1,0 +1,188 @@
+"""Working off what Stripe told us: claim, bring the customer up to date, mark done.
+
+An event only says that something changed. Pending events of one customer are worked off together
+by one `sync_customer`; those without a customer are resolved, mirrored, or ignored with a reason.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from billing import catalog_events, gateway
+from billing.models import InboxEvent, InboxState, Payment
+from billing.receipt import customer_of, reason_to_ignore
+from billing.shapes import ref
+from billing.sync import NotOurs, SyncReport, sync_customer
+from config.errors import Conflict, DomainError
+from keystore import audit
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=60)
+MAX_ATTEMPTS = 12
+FIRST_RETRY_SECONDS = 2
+LONGEST_RETRY_SECONDS = 600
+Clock = Callable[[], datetime]
+
+
+def work_due(*, clock: Clock, limit: int = 50) -> int:
+    """Work off pending events that are due; returns how many events reached an end or a retry."""
+    worked = 0
+    while worked < limit:
+        event = _claim_one(clock())
+        if event is None:
+            return worked
+        worked += _work(event, clock)
+    return worked
+
+
+def _due(at: datetime) -> QuerySet[InboxEvent]:
+    free = Q(lease_until=None) | Q(lease_until__lte=at)
+    return InboxEvent.objects.filter(free, state=InboxState.PENDING, next_attempt_at__lte=at)
+
+
+def _claim_one(at: datetime) -> InboxEvent | None:
+    """Take the lease on the oldest due event and on all others of its customer."""
+    with transaction.atomic():
+        event = (
+            _due(at)
+            .order_by("next_attempt_at", "pk")
+            .select_for_update(of=("self",), skip_locked=True)
+            .first()
+        )
+        if event is None:
+            return None
+        InboxEvent.objects.filter(pk=event.pk).update(
+            lease_until=at + LEASE, attempts=F("attempts") + 1
+        )
+    event.refresh_from_db()
+    return event
+
+
+def _work(event: InboxEvent, clock: Clock) -> int:
+    try:
+        customer_id = event.stripe_customer_id or _resolve_customer(event)
+        if customer_id:
+            return _sync(event, customer_id, clock)
+        note = catalog_events.follow(event)
+        return _finish(
+            event, InboxState.DONE if note else InboxState.IGNORED, note or _no_use(event), clock()
+        )
+    except NotOurs as why:
+        return _finish(event, InboxState.IGNORED, str(why), clock())
+    except gateway.StripeMissing as missing:
+        return _finish(event, InboxState.IGNORED, missing.message, clock())
+    except Exception as problem:
+        # Whatever it is, other events must go on, and this one must be tried again and shown.
+        return _fail(event, problem, clock())
+
+
+def _no_use(event: InboxEvent) -> str:
+    return f"nothing here follows {event.type} without a customer"
+
+
+def _sync(event: InboxEvent, customer_id: str, clock: Clock) -> int:
+    """One sync for every event of the customer that is here before Stripe is asked."""
+    waiting = InboxEvent.objects.filter(
+        Q(stripe_customer_id=customer_id) | Q(pk=event.pk), state=InboxState.PENDING
+    )
+    batch = list(waiting.order_by("pk")[:200])
+    touched = [
+        (inner.get("object", ""), each.object_id) for each in batch for inner in [_object(each)]
+    ]
+
+    def mark_done(report: SyncReport) -> None:
+        InboxEvent.objects.filter(
+            pk__in=[each.pk for each in batch], state=InboxState.PENDING
+        ).update(
+            state=InboxState.DONE,
+            stripe_customer_id=customer_id,
+            note=report.summary(),
+            lease_until=None,
+            last_error="",
+            finished_at=clock(),
+        )
+
+    sync_customer(
+        stripe_customer_id=customer_id, clock=clock, touched=touched, also=mark_done
+    )
+    return len(batch)
+
+
+def _object(event: InboxEvent) -> gateway.Object:
+    data = event.payload.get("data")
+    inner = data.get("object") if isinstance(data, dict) else None
+    return inner if isinstance(inner, dict) else {}
+
+
+def _resolve_customer(event: InboxEvent) -> str:
+    """Refunds and disputes name only their charge; ask our payments first, then Stripe."""
+    charge_id = ref(_object(event).get("charge"))
+    if not charge_id:
+        return ""
+    payment = Payment.objects.filter(stripe_charge_id=charge_id).first()
+    if payment is not None:
+        return payment.consumer.stripe_customer.stripe_customer_id
+    return customer_of(gateway.read(f"/v1/charges/{charge_id}"))
+
+
+def _finish(event: InboxEvent, state: InboxState, note: str, at: datetime) -> int:
+    return InboxEvent.objects.filter(pk=event.pk, state=InboxState.PENDING).update(
+        state=state, note=note, lease_until=None, finished_at=at
+    )
+
+
+def _fail(event: InboxEvent, problem: Exception, at: datetime) -> int:
+    """Try again later, longer each time; park it when it failed too often."""
+    parked = event.attempts >= MAX_ATTEMPTS
+    seconds = min(FIRST_RETRY_SECONDS * 2**event.attempts, LONGEST_RETRY_SECONDS)
+    wait = timedelta(seconds=seconds * random.uniform(0.5, 1.0))  # noqa: S311  spreads load
+    said = problem.message if isinstance(problem, DomainError) else repr(problem)
+    log = logger.error if parked else logger.warning
+    log(
+        "inbox.parked" if parked else "inbox.retry",
+        extra={"event_id": event.event_id, "attempts": event.attempts, "why": said},
+        exc_info=not isinstance(problem, DomainError),
+    )
+    return InboxEvent.objects.filter(pk=event.pk, state=InboxState.PENDING).update(
+        state=InboxState.PARKED if parked else InboxState.PENDING,
+        lease_until=None,
+        next_attempt_at=at + wait,
+        last_error=said,
+        finished_at=at if parked else None,
+    )
+
+
+class NotReplayable(Conflict):
+    code = "not_replayable"
+
+
+@transaction.atomic
+def replay(*, event: InboxEvent, actor: str, reason: str, at: datetime) -> None:
+    """Put an event back to be worked on. What it leads to is Stripe's state now, so replaying
+    is always safe. Raises NotReplayable for one that must not change anything here.
+    """
+    why = reason_to_ignore(event.payload)
+    if why:
+        raise NotReplayable(f"{event.event_id} cannot be replayed: {why}.")
+    audit.record(
+        actor=actor,
+        act="inbox.replay",
+        target=event,
+        before={"state": event.state, "attempts": event.attempts},
+        after={"state": InboxState.PENDING},
+        reason=reason,
+    )
+    InboxEvent.objects.filter(pk=event.pk).update(
+        state=InboxState.PENDING,
+        attempts=0,
+        next_attempt_at=at,
+        lease_until=None,
+        note="",
+        last_error="",
+        finished_at=None,
+    )

@@ -1,0 +1,91 @@
+"""dj-stripe's tables as a faithful copy of what Stripe said; nothing decides by them.
+
+The copy is written from a recording of objects already read (see `gateway.ReplayClient`), parents
+first, each in its own savepoint: a shape that dj-stripe cannot take is reported and skipped.
+"""
+
+import logging
+
+from django.conf import settings
+from django.db import OperationalError, transaction
+from djstripe import models
+from djstripe.models.account import Account
+
+from billing import gateway
+
+logger = logging.getLogger(__name__)
+
+# Parents before children, so that dj-stripe finds them and asks for nothing.
+MODELS: dict[str, type[models.base.StripeModel]] = {
+    "account": models.Account,
+    "product": models.Product,
+    "price": models.Price,
+    "customer": models.Customer,
+    "payment_method": models.PaymentMethod,
+    "setup_intent": models.SetupIntent,
+    "subscription": models.Subscription,
+    "payment_intent": models.PaymentIntent,
+    "charge": models.Charge,
+    "refund": models.Refund,
+    "dispute": models.Dispute,
+    "invoice": models.Invoice,
+    "checkout.session": models.Session,
+}
+ORDER = {kind: place for place, kind in enumerate(MODELS)}
+
+
+class MirrorProblem(Exception):
+    """dj-stripe could not take an object."""
+
+
+def install() -> None:
+    """Keep Stripe's keys out of the database: the account is the row that we mirrored.
+
+    dj-stripe looks the account up by the secret key and stores that key; afterwards its stored
+    copy would win over a rotated one.
+    """
+    Account.get_or_retrieve_for_api_key = classmethod(_own_account)
+
+
+def _own_account(cls: type[Account], api_key: str) -> Account | None:
+    return cls.objects.filter(livemode=settings.STRIPE_LIVE_MODE).order_by("pk").first()
+
+
+def has_account() -> bool:
+    return _own_account(Account, "") is not None
+
+
+def write(objects: list[gateway.Object], recording: gateway.Recording) -> list[str]:
+    """Copy the objects; returns what could not be copied and why.
+
+    When `recording.missing` is filled afterwards, roll back, fill it, and write again.
+    """
+    problems: list[str] = []
+    known = [found for found in objects if found["object"] in MODELS and not found.get("deleted")]
+    with gateway.replaying(recording):
+        for found in sorted(known, key=_place):
+            problem = _copy(found, recording)
+            if problem:
+                problems.append(problem)
+    return problems
+
+
+def _place(found: gateway.Object) -> tuple[int, str]:
+    """Always the same order: two writers of shared rows must not wait for each other."""
+    return ORDER[found["object"]], found["id"]
+
+
+def _copy(found: gateway.Object, recording: gateway.Recording) -> str | None:
+    model = MODELS[found["object"]]
+    try:
+        with transaction.atomic():
+            model.sync_from_stripe_data(gateway.as_library_object(found))
+    except OperationalError:
+        raise
+    except Exception as problem:  # noqa: BLE001  dj-stripe raises whatever its parsing meets
+        if not recording.missing:
+            logger.warning(
+                "mirror.skipped", extra={"object_id": found["id"], "why": repr(problem)}
+            )
+            return f"{found['id']}: {problem!r}"
+    return None

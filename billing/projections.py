@@ -1,0 +1,211 @@
+"""From what Stripe said to our own columns. Each function writes one subject, idempotently."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import Sum
+
+from billing import shapes
+from billing.gateway import Object
+from billing.models import (
+    Checkout,
+    CheckoutMode,
+    CheckoutState,
+    Invoice,
+    Payment,
+    Price,
+    Purchase,
+    PurchaseState,
+    Refund,
+    RefundStatus,
+    StripeCustomer,
+    Subscription,
+)
+from billing.models.projections import HOLDING
+from billing.shapes import SubscriptionFacts, instant, ref
+
+
+def prices_of(facts: SubscriptionFacts, holder: StripeCustomer) -> list[Price]:
+    """The catalogue's prices among the items; foreign and unknown ones open nothing."""
+    wanted = [item.stripe_price_id for item in facts.items]
+    found = Price.objects.filter(project_id=holder.project_id, stripe_price_id__in=wanted)
+    return list(found.select_related("plan__api").order_by("-plan__rank", "pk"))
+
+
+def project_subscription(
+    *, facts: SubscriptionFacts, holder: StripeCustomer, prices: list[Price], at: datetime
+) -> Subscription:
+    price = prices[0] if prices else None
+    row, _ = Subscription.objects.update_or_create(
+        stripe_subscription_id=facts.stripe_subscription_id,
+        defaults={
+            "project_id": holder.project_id,
+            "consumer_id": holder.consumer_id,
+            "status": facts.status,
+            "price": price,
+            "plan": price.plan if price else None,
+            "quantity": facts.items[0].quantity if facts.items else 0,
+            "currency": facts.currency,
+            "mrr_minor": facts.mrr_minor,
+            "current_period_start": facts.current_period_start,
+            "current_period_end": facts.current_period_end,
+            "cancel_at": facts.cancel_at,
+            "canceled_at": facts.canceled_at,
+            "ended_at": facts.ended_at,
+            "trial_end": facts.trial_end,
+            "paused": facts.paused,
+            "started_at": facts.started_at,
+            "synced_at": at,
+        },
+    )
+    return row
+
+
+def project_checkout(*, session: Object, at: datetime) -> Checkout | None:
+    """Bring our checkout up to date with its session; None if the session is not ours."""
+    checkout = Checkout.objects.filter(stripe_session_id=session["id"]).first()
+    if checkout is None:
+        return None
+    state = {"complete": CheckoutState.COMPLETE, "expired": CheckoutState.EXPIRED}.get(
+        session["status"], CheckoutState.OPEN
+    )
+    checkout.state = state
+    checkout.stripe_subscription_id = ref(session.get("subscription"))
+    checkout.stripe_payment_intent_id = ref(session.get("payment_intent"))
+    if state == CheckoutState.COMPLETE and checkout.completed_at is None:
+        checkout.completed_at = at
+    checkout.save(
+        update_fields=[
+            "state",
+            "stripe_subscription_id",
+            "stripe_payment_intent_id",
+            "completed_at",
+        ]
+    )
+    return checkout
+
+
+def project_purchase(*, checkout: Checkout, session: Object, at: datetime) -> Purchase | None:
+    """The sale behind a paid session in payment mode; None while nothing was paid."""
+    paid = session["payment_status"] in ("paid", "no_payment_required")
+    if checkout.mode != CheckoutMode.PAYMENT or session["status"] != "complete" or not paid:
+        return None
+    purchase, _ = Purchase.objects.get_or_create(
+        checkout=checkout,
+        defaults={
+            "project_id": checkout.project_id,
+            "consumer_id": checkout.consumer_id,
+            "price_id": checkout.price_id,
+            "stripe_payment_intent_id": checkout.stripe_payment_intent_id,
+            "quantity": checkout.quantity,
+            "amount_minor": session["amount_total"] or 0,
+            "currency": session["currency"],
+            "created_at": instant(session["created"]),
+            "synced_at": at,
+        },
+    )
+    return purchase
+
+
+def project_invoice(*, found: Object, holder: StripeCustomer, at: datetime) -> Invoice:
+    row, _ = Invoice.objects.update_or_create(
+        stripe_invoice_id=found["id"],
+        defaults={
+            "project_id": holder.project_id,
+            "consumer_id": holder.consumer_id,
+            "stripe_subscription_id": shapes.invoice_subscription_id(found),
+            "number": found["number"] or "",
+            "status": found["status"] or "draft",
+            "currency": found["currency"],
+            "total_minor": found["total"],
+            "paid_minor": found["amount_paid"],
+            "due_at": instant(found["due_date"]),
+            "hosted_url": found.get("hosted_invoice_url") or "",
+            "pdf_url": found.get("invoice_pdf") or "",
+            "created_at": instant(found["created"]),
+            "synced_at": at,
+        },
+    )
+    intents = [intent for intent in shapes.invoice_intents(found) if intent]
+    Payment.objects.filter(stripe_payment_intent_id__in=intents, consumer=holder.consumer).update(
+        stripe_invoice_id=found["id"]
+    )
+    return row
+
+
+def project_payment(*, found: Object, holder: StripeCustomer, at: datetime) -> Payment:
+    facts = shapes.charge(found)
+    row, _ = Payment.objects.update_or_create(
+        stripe_charge_id=facts.stripe_charge_id,
+        defaults={
+            "project_id": holder.project_id,
+            "consumer_id": holder.consumer_id,
+            "stripe_payment_intent_id": facts.stripe_payment_intent_id,
+            "status": facts.status,
+            "failure_message": facts.failure_message,
+            "currency": facts.currency,
+            "captured_minor": facts.captured_minor,
+            "disputed": facts.disputed,
+            "created_at": facts.created_at,
+            "synced_at": at,
+        },
+    )
+    return row
+
+
+def project_refunds(*, payment: Payment, found: Iterable[Object], at: datetime) -> None:
+    """Take over Stripe's refunds of a payment, then count anew what they hold."""
+    for refund in found:
+        _project_refund(payment, refund, at)
+    # The row lock orders this count with the conditional update of a new refund.
+    Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
+    held = payment.refunds.filter(status__in=HOLDING).aggregate(sum=Sum("amount_minor"))["sum"]
+    Payment.objects.filter(pk=payment.pk).update(refunded_minor=held or 0)
+    payment.refresh_from_db()
+
+
+def _refund_status(word: str | None) -> RefundStatus:
+    """Stripe's word; one that we do not know holds the money, as a pending refund does."""
+    return RefundStatus(word) if word in RefundStatus.values else RefundStatus.PENDING
+
+
+def _project_refund(payment: Payment, found: Object, at: datetime) -> None:
+    known = Refund.objects.filter(stripe_refund_id=found["id"]).first()
+    if known is None:
+        # Ours, made by an operation whose answer is not settled yet, carries its mark.
+        mark = (found.get("metadata") or {}).get("operation_id")
+        known = Refund.objects.filter(payment=payment, operation__public_id=mark).first()
+    facts = {
+        "stripe_refund_id": found["id"],
+        "status": _refund_status(found["status"]),
+        "amount_minor": found["amount"],
+        "synced_at": at,
+    }
+    if known is None:
+        Refund.objects.create(
+            project_id=payment.project_id,
+            payment=payment,
+            currency=found["currency"],
+            reason=found["reason"] or "",
+            created_at=instant(found["created"]),
+            **facts,
+        )
+    else:
+        Refund.objects.filter(pk=known.pk).update(**facts)
+
+
+def project_purchase_state(*, purchase: Purchase, at: datetime) -> PurchaseState:
+    """Paid, partly or fully given back, by the refunds that Stripe has confirmed."""
+    payments = Payment.objects.filter(
+        stripe_payment_intent_id=purchase.stripe_payment_intent_id, project=purchase.project_id
+    ).exclude(stripe_payment_intent_id="")
+    confirmed = Refund.objects.filter(payment__in=payments, status__in=HOLDING)
+    confirmed = confirmed.exclude(status=RefundStatus.WANTED)
+    captured = payments.aggregate(sum=Sum("captured_minor"))["sum"] or 0
+    refunded = confirmed.aggregate(sum=Sum("amount_minor"))["sum"] or 0
+    state = PurchaseState.PAID
+    if refunded:
+        full = refunded >= captured
+        state = PurchaseState.REFUNDED if full else PurchaseState.PARTLY_REFUNDED
+    Purchase.objects.filter(pk=purchase.pk).update(state=state, synced_at=at)
+    return state

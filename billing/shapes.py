@@ -1,0 +1,145 @@
+"""Stripe's objects in our words: the only place that knows where Stripe keeps what.
+
+Pure functions from the dicts of `settings.STRIPE_API_VERSION` to plain facts.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+Object = dict[str, Any]
+
+MONTHS_IN = {
+    "day": Fraction(12, 365),
+    "week": Fraction(12 * 7, 365),
+    "month": Fraction(1),
+    "year": Fraction(12),
+}
+
+
+def instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def ref(value: str | Object | None) -> str:
+    """The id behind a reference, expanded or not; "" for none."""
+    if isinstance(value, dict):
+        return str(value.get("id", ""))
+    return value or ""
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    stripe_price_id: str
+    quantity: int
+    mrr_minor: int
+
+
+@dataclass(frozen=True)
+class SubscriptionFacts:
+    """What a subscription says about access and income."""
+
+    stripe_subscription_id: str
+    status: str
+    items: tuple[ItemFacts, ...]
+    currency: str
+    started_at: datetime
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    cancel_at: datetime | None
+    canceled_at: datetime | None
+    ended_at: datetime | None
+    trial_end: datetime | None
+    paused: bool
+    checkout_public_id: str
+
+    @property
+    def mrr_minor(self) -> int:
+        return sum(item.mrr_minor for item in self.items)
+
+
+def subscription(found: Object) -> SubscriptionFacts:
+    items = found["items"]["data"]
+    ends = [item["current_period_end"] for item in items]
+    period_end = max(ends, default=None)
+    cancel_at = found["cancel_at"]
+    if cancel_at is None and found["cancel_at_period_end"]:
+        cancel_at = period_end
+    started = instant(found["start_date"])
+    assert started is not None
+    return SubscriptionFacts(
+        stripe_subscription_id=found["id"],
+        status=found["status"],
+        items=tuple(_item(item) for item in items),
+        currency=found["currency"],
+        started_at=started,
+        current_period_start=instant(
+            max((item["current_period_start"] for item in items), default=None)
+        ),
+        current_period_end=instant(period_end),
+        cancel_at=instant(cancel_at),
+        canceled_at=instant(found["canceled_at"]),
+        ended_at=instant(found["ended_at"]),
+        trial_end=instant(found["trial_end"]),
+        paused=found["pause_collection"] is not None,
+        checkout_public_id=found["metadata"].get("latchkey_checkout", ""),
+    )
+
+
+def _item(item: Object) -> ItemFacts:
+    quantity = item.get("quantity") or 0
+    price = item["price"]
+    return ItemFacts(
+        stripe_price_id=price["id"],
+        quantity=quantity,
+        mrr_minor=monthly_minor(price, quantity),
+    )
+
+
+def monthly_minor(price: Object, quantity: int) -> int:
+    """What a licensed price brings per month, rounded half up. Metered prices count as 0."""
+    recurring = price.get("recurring")
+    if not recurring or recurring["usage_type"] != "licensed" or price["unit_amount"] is None:
+        return 0
+    months = MONTHS_IN[recurring["interval"]] * recurring["interval_count"]
+    return int(Fraction(price["unit_amount"] * quantity) / months + Fraction(1, 2))
+
+
+@dataclass(frozen=True)
+class ChargeFacts:
+    stripe_charge_id: str
+    stripe_payment_intent_id: str
+    status: str
+    failure_message: str
+    currency: str
+    captured_minor: int
+    disputed: bool
+    created_at: datetime
+
+
+def charge(found: Object) -> ChargeFacts:
+    created = instant(found["created"])
+    assert created is not None
+    return ChargeFacts(
+        stripe_charge_id=found["id"],
+        stripe_payment_intent_id=ref(found["payment_intent"]),
+        status=found["status"],
+        failure_message=found["failure_message"] or "",
+        currency=found["currency"],
+        captured_minor=found["amount_captured"] if found["status"] == "succeeded" else 0,
+        disputed=found["disputed"],
+        created_at=created,
+    )
+
+
+def invoice_subscription_id(found: Object) -> str:
+    parent = found.get("parent") or {}
+    details = parent.get("subscription_details") or {}
+    return ref(details.get("subscription"))
+
+
+def invoice_intents(found: Object) -> list[str]:
+    """The payment intents that paid, or tried to pay, an invoice read with its payments."""
+    payments = (found.get("payments") or {}).get("data", [])
+    return [ref(paid["payment"].get("payment_intent")) for paid in payments]

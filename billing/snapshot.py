@@ -1,0 +1,112 @@
+"""Everything that Stripe says about one customer at one moment, read outside any transaction."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from billing import gateway
+from billing.gateway import Object
+from billing.shapes import ref
+
+Touched = tuple[str, str]  # (Stripe's object type, id) as an event names it
+
+PATHS = {
+    "checkout.session": "/v1/checkout/sessions/{}",
+    "payment_intent": "/v1/payment_intents/{}",
+    "charge": "/v1/charges/{}",
+    "refund": "/v1/refunds/{}",
+    "dispute": "/v1/disputes/{}",
+    "invoice": "/v1/invoices/{}",
+    "payment_method": "/v1/payment_methods/{}",
+    "setup_intent": "/v1/setup_intents/{}",
+    "subscription": "/v1/subscriptions/{}",
+    "product": "/v1/products/{}",
+    "price": "/v1/prices/{}",
+}
+
+
+@dataclass
+class Snapshot:
+    """Objects by id, and the ids that Stripe does not have (any more)."""
+
+    customer: Object
+    objects: dict[str, Object] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[Object]:
+        return [found for found in self.objects.values() if found["object"] == kind]
+
+    def add(self, found: Object) -> None:
+        self.objects[found["id"]] = found
+
+
+def read_object(kind: str, stripe_id: str) -> Object:
+    """One object as it is now, in the form that the projections read."""
+    path = PATHS[kind].format(stripe_id)
+    if kind == "invoice":
+        return gateway.read(path, expand=["payments"])
+    return gateway.read(path)
+
+
+def take(
+    *,
+    stripe_customer_id: str,
+    touched: Iterable[Touched],
+    known_subscription_ids: Iterable[str],
+    full: bool,
+) -> Snapshot:
+    """Read the customer, all its subscriptions, and what `touched` leads to.
+
+    `full` reads its whole history instead of what is touched. Subscriptions that we know and the
+    list lacks are asked for one by one: a short list never ends anybody's access.
+    """
+    snapshot = Snapshot(customer=gateway.read(f"/v1/customers/{stripe_customer_id}"))
+    if not snapshot.customer.get("deleted"):
+        _add_lists(snapshot, stripe_customer_id, full=full)
+    for subscription_id in known_subscription_ids:
+        _add(snapshot, "subscription", subscription_id)
+    for kind, stripe_id in touched:
+        if kind in PATHS:
+            _add(snapshot, kind, stripe_id)
+    _follow(snapshot)
+    return snapshot
+
+
+def _add_lists(snapshot: Snapshot, stripe_customer_id: str, *, full: bool) -> None:
+    lists = [("/v1/subscriptions", {"status": "all"})]
+    if full:
+        lists += [
+            ("/v1/checkout/sessions", {}),
+            ("/v1/payment_intents", {}),
+            ("/v1/charges", {}),
+            ("/v1/invoices", {"expand": ["data.payments"]}),
+        ]
+    for path, params in lists:
+        for found in gateway.read_all(path, customer=stripe_customer_id, **params):
+            snapshot.add(found)
+
+
+def _add(snapshot: Snapshot, kind: str, stripe_id: str) -> None:
+    if not stripe_id or stripe_id in snapshot.objects or stripe_id in snapshot.gone:
+        return
+    try:
+        snapshot.add(read_object(kind, stripe_id))
+    except gateway.StripeMissing:
+        snapshot.gone.append(stripe_id)
+
+
+def _follow(snapshot: Snapshot) -> None:
+    """From what was read to the money behind it: sessions and refunds lead to their charge."""
+    for session in snapshot.of("checkout.session"):
+        _add(snapshot, "payment_intent", ref(session.get("payment_intent")))
+        _add(snapshot, "invoice", ref(session.get("invoice")))
+    for refund in [*snapshot.of("refund"), *snapshot.of("dispute")]:
+        _add(snapshot, "charge", ref(refund["charge"]))
+    for invoice in snapshot.of("invoice"):
+        for paid in (invoice.get("payments") or {}).get("data", []):
+            _add(snapshot, "payment_intent", ref(paid["payment"].get("payment_intent")))
+    for intent in snapshot.of("payment_intent"):
+        _add(snapshot, "charge", ref(intent["latest_charge"]))
+    for charge in snapshot.of("charge"):
+        if charge["amount_refunded"] or charge["refunded"]:
+            for found in gateway.read_all("/v1/refunds", charge=charge["id"]):
+                snapshot.add(found)

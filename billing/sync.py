@@ -1,0 +1,255 @@
+"""The one way by which Stripe's state becomes ours.
+
+Webhooks, the return page, the sweepers, staff and reconciliation all call `sync_customer`. It
+takes the customer's lock, reads Stripe, and writes everything that follows in one transaction,
+so order, number and loss of events do not matter.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from billing import access, gateway, mirror, projections, shapes, snapshot
+from billing.customers import adopt_holder, find_holder
+from billing.gateway import Recording
+from billing.locks import customer_lock
+from billing.models import Purchase, PurchaseState, StripeCustomer, Subscription
+from billing.provision import Sale, provision
+from billing.snapshot import Snapshot, Touched
+from entitlements.models import GrantSource
+from entitlements.services import WantedGrant, set_source_grants
+from keystore.models import Consumer
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_GRACE_DAYS = 7
+MIRROR_ROUNDS = 6  # each round reads one more generation of parents
+ACTOR = "stripe"
+
+
+class NotOurs(Exception):
+    """Nothing to do: the customer belongs to nobody here, or Stripe does not know it."""
+
+
+@dataclass
+class SyncReport:
+    """What a sync found and changed."""
+
+    consumer: Consumer
+    changed_grants: list[str] = field(default_factory=list)
+    mirror_problems: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    customer_deleted: bool = False
+
+    def summary(self) -> str:
+        said = [f"synced {self.consumer}"]
+        if self.customer_deleted:
+            said.append("the customer was deleted at Stripe")
+        if self.changed_grants:
+            said.append("access changed by " + ", ".join(self.changed_grants))
+        if self.gone:
+            said.append("not at Stripe: " + ", ".join(self.gone))
+        if self.mirror_problems:
+            said.append("not mirrored: " + "; ".join(self.mirror_problems))
+        return "; ".join(said)
+
+
+def sync_customer(
+    *,
+    stripe_customer_id: str,
+    clock: Callable[[], datetime],
+    touched: Iterable[Touched] = (),
+    full: bool = False,
+    also: Callable[[SyncReport], None] | None = None,
+) -> SyncReport:
+    """Make our state equal Stripe's for one customer.
+
+    `clock` is read after Stripe has answered, for access is decided at that moment. `also` runs
+    in the same transaction (the inbox marks its events done there). Raises NotOurs,
+    CustomerBusy, StripeUnavailable; then nothing was changed.
+    """
+    with customer_lock(stripe_customer_id):
+        holder = find_holder(stripe_customer_id=stripe_customer_id)
+        taken = _read(stripe_customer_id, holder, touched, full=full)
+        recording = _recording_of(taken)
+        for _ in range(MIRROR_ROUNDS):
+            report = _write(taken, recording, clock(), also)
+            if report is not None:
+                return report
+            recording.fill()
+        raise gateway.StripeUnavailable(f"The mirror of {stripe_customer_id} does not close.")
+
+
+def _read(
+    stripe_customer_id: str,
+    holder: StripeCustomer | None,
+    touched: Iterable[Touched],
+    *,
+    full: bool,
+) -> Snapshot:
+    known = Subscription.objects.exclude(status__in=access.ENDED).filter(
+        consumer=holder.consumer if holder else None
+    )
+    try:
+        return snapshot.take(
+            stripe_customer_id=stripe_customer_id,
+            touched=touched,
+            known_subscription_ids=known.values_list("stripe_subscription_id", flat=True),
+            full=full,
+        )
+    except gateway.StripeMissing as missing:
+        raise NotOurs(f"Stripe has no customer {stripe_customer_id}") from missing
+
+
+def _recording_of(taken: Snapshot) -> Recording:
+    recording = Recording()
+    customer = taken.customer
+    recording.objects[f"/v1/customers/{customer['id']}"] = customer
+    for found in taken.objects.values():
+        path = snapshot.PATHS.get(found["object"])
+        if path:
+            recording.objects[path.format(found["id"])] = found
+    if not mirror.has_account():
+        recording.objects["account"] = gateway.read("/v1/account")
+    return recording
+
+
+class _MirrorIncomplete(Exception):
+    """dj-stripe asked for an object that was not read: roll back, read it, write again."""
+
+
+def _write(
+    taken: Snapshot,
+    recording: Recording,
+    at: datetime,
+    also: Callable[[SyncReport], None] | None,
+) -> SyncReport | None:
+    """Everything in one transaction; None when the mirror lacked an object."""
+    try:
+        with transaction.atomic():
+            holder = _holder(taken)
+            report = SyncReport(consumer=holder.consumer, gone=taken.gone)
+            report.mirror_problems = _mirror(taken, recording)
+            _project(taken, holder, report, at)
+            if also is not None:
+                also(report)
+            return report
+    except _MirrorIncomplete:
+        return None
+
+
+def _holder(taken: Snapshot) -> StripeCustomer:
+    holder = find_holder(stripe_customer_id=taken.customer["id"])
+    if holder is None and not taken.customer.get("deleted"):
+        holder = adopt_holder(found=taken.customer)
+    if holder is None:
+        raise NotOurs(f"customer {taken.customer['id']} belongs to no consumer here")
+    return holder
+
+
+def _mirror(taken: Snapshot, recording: Recording) -> list[str]:
+    account = recording.objects.get("account")
+    objects = [taken.customer, *taken.objects.values()]
+    problems = mirror.write([account, *objects] if account else objects, recording)
+    if recording.missing:
+        raise _MirrorIncomplete
+    return problems
+
+
+def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: datetime) -> None:
+    _project_customer(taken, holder, report, at)
+    refunds = taken.of("refund")
+    for found in taken.of("charge"):
+        payment = projections.project_payment(found=found, holder=holder, at=at)
+        of_charge = [refund for refund in refunds if shapes.ref(refund["charge"]) == found["id"]]
+        projections.project_refunds(payment=payment, found=of_charge, at=at)
+    for found in taken.of("invoice"):
+        projections.project_invoice(found=found, holder=holder, at=at)
+    for found in taken.of("subscription"):
+        _follow_subscription(found, holder, report, at)
+    for session in taken.of("checkout.session"):
+        checkout = projections.project_checkout(session=session, at=at)
+        if checkout is not None:
+            projections.project_purchase(checkout=checkout, session=session, at=at)
+    _follow_purchases(taken, holder, report, at)
+
+
+def _project_customer(
+    taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: datetime
+) -> None:
+    found = taken.customer
+    report.customer_deleted = bool(found.get("deleted"))
+    changes = {"synced_at": at, "currency": found.get("currency") or holder.currency}
+    if report.customer_deleted and holder.deleted_at is None:
+        changes["deleted_at"] = at
+    StripeCustomer.objects.filter(pk=holder.pk).update(**changes)
+    email = found.get("email") or ""
+    if email and not holder.consumer.email:
+        Consumer.objects.filter(pk=holder.consumer_id, email="").update(email=email)
+        holder.consumer.email = email
+
+
+def _follow_subscription(
+    found: gateway.Object, holder: StripeCustomer, report: SyncReport, at: datetime
+) -> None:
+    facts = shapes.subscription(found)
+    prices = projections.prices_of(facts, holder)
+    projections.project_subscription(facts=facts, holder=holder, prices=prices, at=at)
+    window = access.subscription_window(facts, grace=_grace(holder))
+    wanted = [WantedGrant(price.plan, *window) for price in prices] if window else []
+    _grant(holder, GrantSource.SUBSCRIPTION, facts.stripe_subscription_id, wanted, report, at)
+    if prices:
+        sale = Sale(
+            holder.consumer, facts.stripe_subscription_id, prices[0], holder.consumer.email
+        )
+        provision(sale=sale, window=window, ended=facts.status in access.ENDED, at=at)
+
+
+def _follow_purchases(
+    taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: datetime
+) -> None:
+    """Purchases whose money was read: a full refund ends what they opened."""
+    intents = {shapes.ref(found["payment_intent"]) for found in taken.of("charge")}
+    sessions = [found["id"] for found in taken.of("checkout.session")]
+    bought = Purchase.objects.select_related("price__plan__api", "checkout")
+    bought = bought.filter(consumer=holder.consumer_id)
+    touched = bought.filter(stripe_payment_intent_id__in=intents - {""})
+    for purchase in touched | bought.filter(checkout__stripe_session_id__in=sessions):
+        state = projections.project_purchase_state(purchase=purchase, at=at)
+        refunded = state == PurchaseState.REFUNDED
+        window = None if refunded else (purchase.created_at, None)
+        wanted = [WantedGrant(purchase.price.plan, *window)] if window else []
+        source_ref = purchase.stripe_payment_intent_id or purchase.public_id
+        _grant(holder, GrantSource.PURCHASE, source_ref, wanted, report, at)
+        sale = Sale(holder.consumer, source_ref, purchase.price, holder.consumer.email)
+        # Suspended, not revoked: a refund may still fail, and then the sale stands again.
+        provision(sale=sale, window=window, ended=False, at=at)
+
+
+def _grant(
+    holder: StripeCustomer,
+    source: GrantSource,
+    source_ref: str,
+    wanted: list[WantedGrant],
+    report: SyncReport,
+    at: datetime,
+) -> None:
+    changed = set_source_grants(
+        consumer=holder.consumer,
+        source=source,
+        source_ref=source_ref,
+        wanted=wanted,
+        reason="" if wanted else f"{source_ref} gives no access any more",
+        actor=ACTOR,
+        at=at,
+    )
+    if changed:
+        report.changed_grants.append(source_ref)
+
+
+def _grace(holder: StripeCustomer) -> timedelta:
+    policy = getattr(holder.project, "billing_policy", None)
+    return timedelta(days=policy.grace_days if policy else DEFAULT_GRACE_DAYS)
