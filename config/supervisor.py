@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -25,10 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="manage.py dev", description=__doc__)
     parser.add_argument("--port", type=int, help="the web port (PORT, or 8000)")
     parser.add_argument("--down", action="store_true", help="stop the running stack")
+    parser.add_argument("--reset", action="store_true", help="delete all that the stack keeps")
+    parser.add_argument("--force", action="store_true", help="delete without asking")
     options = parser.parse_args(arguments)
     try:
         if options.down:
             return down()
+        if options.reset:
+            return reset(ask=not options.force)
         given = dev_environment.read_given()
         return up(options.port or int(given.get("PORT", DEFAULT_PORT)))
     except (StackFailed, MissingBinary, TimeoutError) as failure:
@@ -39,6 +44,19 @@ def main(arguments: list[str] | None = None) -> int:
 def down() -> int:
     stopped = stack_record.stop_running()
     print("Stopped." if stopped else "No stack runs in this checkout.")
+    return 0
+
+
+def reset(*, ask: bool) -> int:
+    """Delete the embedded database, secrets and caches of this checkout; never one elsewhere."""
+    question = f"Delete the embedded database and secrets in {paths.place()}? [y/N] "
+    if ask and input(question).strip().lower() not in ("y", "yes"):
+        print("Nothing deleted.")
+        return 1
+    stack_record.stop_running()
+    for directory in {paths.place(), paths.STATE}:
+        shutil.rmtree(directory, ignore_errors=True)
+    print("Deleted. `make run` starts afresh.")
     return 0
 
 
