@@ -2,7 +2,7 @@
 
 import hmac
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from config.errors import NotFound
 from keystore import tokens
@@ -34,10 +34,11 @@ def key_for_slot(*, project: Project, slot: str) -> ApiKey | None:
     return ApiKey.objects.filter(project=project, provisioned_for=slot).order_by("pk").last()
 
 
-def keys_of(*, consumer: Consumer) -> list[ApiKey]:
-    """Every key of a consumer, newest first."""
-    keys = ApiKey.objects.filter(consumer=consumer).select_related("api", "consumer")
-    return list(keys.order_by("-pk"))
+def keys_of(*, consumer: Consumer | None) -> QuerySet[ApiKey]:
+    """Every key of a consumer, in whatever state; nobody has none."""
+    if consumer is None:
+        return ApiKey.objects.none()
+    return ApiKey.objects.filter(consumer=consumer).select_related("api", "consumer")
 
 
 def consumer_key(*, project: Project, key_id: str) -> ApiKey:

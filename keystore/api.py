@@ -1,0 +1,163 @@
+"""Consumers and their keys, for the project's own apps."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.clock import now
+from config.errors import NotFound
+from keystore.callers import Caller
+from keystore.idempotency import IdempotentWrites
+from keystore.models import Api, Consumer, Project
+from keystore.pagination import page_of
+from keystore.permissions import scope
+from keystore.selectors import consumer_key, consumer_of, keys_of, project_of_caller
+from keystore.serializers import (
+    ConsumerShown,
+    IssuedKeyShown,
+    IssueKeyRequest,
+    KeyPage,
+    KeyShown,
+    Problem,
+    RegisterRequest,
+    RevokeRequest,
+)
+from keystore.services import issue_key, register_consumer, revoke_key
+
+PROBLEMS = {400: Problem, 401: Problem, 403: Problem}
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    location=OpenApiParameter.HEADER,
+    description="Repeat a write safely: the same key gets the same answer for 30 days.",
+)
+
+
+class RegisterConsumerView(IdempotentWrites):
+    permission_classes = [scope("checkout:write")]
+
+    @extend_schema(
+        operation_id="consumers_register",
+        request=RegisterRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: ConsumerShown, **PROBLEMS},
+    )
+    def post(self, request: Request) -> Response:
+        """Register a user, or retrieve the one that was registered before."""
+        asked, project = _asked(RegisterRequest, request)
+        consumer = register_consumer(
+            project=project,
+            external_id=asked["user_id"],
+            email=asked["email"],
+            name=asked["name"],
+        )
+        return Response(ConsumerShown(consumer).data)
+
+
+class ConsumerView(APIView):
+    permission_classes = [scope("entitlements:read")]
+
+    @extend_schema(
+        operation_id="consumers_retrieve",
+        responses={200: ConsumerShown, 404: Problem, **PROBLEMS},
+    )
+    def get(self, request: Request, consumer_id: str) -> Response:
+        """A consumer by the app's own id or by ours (con_...)."""
+        consumer = _consumer(request.user.project, consumer_id)
+        return Response(ConsumerShown(consumer).data)
+
+
+class KeysView(IdempotentWrites):
+    def get_permissions(self) -> list[Any]:
+        wanted = "keys:read" if self.request.method in {"GET", "HEAD"} else "keys:write"
+        return [scope(wanted)()]
+
+    @extend_schema(
+        operation_id="keys_list",
+        parameters=[
+            OpenApiParameter("user_id", required=True),
+            OpenApiParameter("limit", int),
+            OpenApiParameter("cursor"),
+        ],
+        responses={200: KeyPage, **PROBLEMS},
+    )
+    def get(self, request: Request) -> Response:
+        """The keys of a user, newest first; an unknown user has none."""
+        user_id = request.query_params.get("user_id", "")
+        consumer = consumer_of(project=request.user.project, user_id=user_id)
+        page = page_of(keys_of(consumer=consumer), request.query_params)
+        return Response(page.body(KeyShown(page.rows, many=True).data))
+
+    @extend_schema(
+        operation_id="keys_issue",
+        request=IssueKeyRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={201: IssuedKeyShown, 404: Problem, **PROBLEMS},
+    )
+    def post(self, request: Request) -> Response:
+        """Issue a key for a user. Its text is in this answer and never again."""
+        asked, project = _asked(IssueKeyRequest, request)
+        asked.pop("project_id", None)
+        issued = issue_key(
+            project=project,
+            owner=_consumer(project, asked.pop("user_id")),
+            api=_api(project, asked.pop("api", None)),
+            own_limit_per_minute=asked.pop("limit_per_minute"),
+            own_burst=asked.pop("burst"),
+            actor=_caller(request).actor,
+            at=now(),
+            **asked,
+        )
+        shown = IssuedKeyShown(issued.key, context={"plaintext": issued.plaintext})
+        return Response(shown.data, status=201, headers={"Cache-Control": "no-store"})
+
+
+class RevokeKeyView(IdempotentWrites):
+    permission_classes = [scope("keys:write")]
+
+    @extend_schema(
+        operation_id="keys_revoke",
+        request=RevokeRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: KeyShown, 404: Problem, **PROBLEMS},
+    )
+    def post(self, request: Request, key_id: str) -> Response:
+        """End a key for ever. No request that starts after this answer is accepted with it."""
+        asked, project = _asked(RevokeRequest, request)
+        key = consumer_key(project=project, key_id=key_id)
+        revoke_key(key=key, actor=_caller(request).actor, reason=asked["reason"], at=now())
+        return Response(KeyShown(consumer_key(project=project, key_id=key_id)).data)
+
+
+def _asked(serializer_class: type[Any], request: Request) -> tuple[dict[str, Any], Project]:
+    """The validated body, and the project it is about: the caller's own."""
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    asked = dict(serializer.validated_data)
+    caller = _caller(request)
+    if "project_id" in asked:
+        return asked, project_of_caller(caller, asked["project_id"])
+    return asked, caller.project
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.user
+    return caller
+
+
+def _consumer(project: Project, user_id: str) -> Consumer:
+    consumer = consumer_of(project=project, user_id=user_id)
+    if consumer is None:
+        raise NotFound("There is no such user: register it with POST /api/v1/consumers/register.")
+    return consumer
+
+
+def _api(project: Project, code: str | None) -> Api | None:
+    if code is None:
+        return None
+    api = Api.objects.filter(project=project, code=code).first()
+    if api is None:
+        raise NotFound(f"There is no API {code!r} in this project.")
+    return api

@@ -1,0 +1,133 @@
+"""What the API reads and shows of consumers and keys."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from keystore.models import ApiKey, Consumer, Environment
+
+MOST_SCOPES = 50
+MOST_NETWORKS = 50
+LARGEST_LIMIT = 1_000_000_000
+
+
+class RegisterRequest(serializers.Serializer[Any]):
+    user_id = serializers.CharField(max_length=255, help_text="The app's own id of its user.")
+    email = serializers.EmailField(required=False, default="", allow_blank=True)
+    name = serializers.CharField(max_length=200, required=False, default="", allow_blank=True)
+    project_id = serializers.CharField(required=False, help_text="Must be the key's own project.")
+
+    def to_internal_value(self, data: Any) -> Any:
+        """`external_id` is the same as `user_id`."""
+        if isinstance(data, dict) and "user_id" not in data and "external_id" in data:
+            data = {**data, "user_id": data["external_id"]}
+        return super().to_internal_value(data)
+
+
+class ConsumerShown(serializers.ModelSerializer[Consumer]):
+    id = serializers.CharField(source="public_id", help_text="con_...")
+    user_id = serializers.CharField(source="external_id", help_text="The app's own id.")
+    project_id = serializers.IntegerField()
+
+    class Meta:
+        model = Consumer
+        fields = ["id", "user_id", "external_id", "project_id", "email", "name", "created_at"]
+        read_only_fields = fields
+
+
+class IssueKeyRequest(serializers.Serializer[Any]):
+    user_id = serializers.CharField(max_length=255, help_text="The app's id of the user, or con_.")
+    name = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
+    environment = serializers.ChoiceField(Environment.choices, required=False, default="live")
+    api = serializers.CharField(
+        max_length=50, required=False, help_text="Code of the API that the key is for."
+    )
+    scopes = serializers.ListField(
+        child=serializers.RegexField(r"^[\x21-\x7e]+$", max_length=50),
+        max_length=MOST_SCOPES,
+        required=False,
+        default=(),
+    )
+    limit_per_minute = serializers.IntegerField(
+        min_value=0, max_value=LARGEST_LIMIT, required=False, allow_null=True, default=None
+    )
+    burst = serializers.IntegerField(
+        min_value=1, max_value=LARGEST_LIMIT, required=False, allow_null=True, default=None
+    )
+    allowed_cidrs = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        max_length=MOST_NETWORKS,
+        required=False,
+        default=(),
+    )
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    metadata = serializers.DictField(required=False, default=dict)
+    project_id = serializers.CharField(required=False, help_text="Must be the key's own project.")
+
+
+class KeyShown(serializers.ModelSerializer[ApiKey]):
+    id = serializers.CharField(source="public_id", help_text="key_...")
+    user_id = serializers.CharField(source="consumer.external_id")
+    consumer_id = serializers.CharField(source="consumer.public_id")
+    api = serializers.CharField(source="api.code", default=None, allow_null=True)
+    limit_per_minute = serializers.IntegerField(allow_null=True, help_text="null: unlimited")
+    burst = serializers.IntegerField(source="own_burst", allow_null=True)
+
+    class Meta:
+        model = ApiKey
+        fields = [
+            "id",
+            "user_id",
+            "consumer_id",
+            "name",
+            "environment",
+            "api",
+            "prefix",
+            "last4",
+            "scopes",
+            "limit_per_minute",
+            "burst",
+            "allowed_cidrs",
+            "expires_at",
+            "disabled_at",
+            "disabled_because",
+            "revoked_at",
+            "last_used_at",
+            "created_at",
+            "metadata",
+        ]
+        read_only_fields = fields
+
+
+class IssuedKeyShown(KeyShown):
+    key = serializers.SerializerMethodField(help_text="The key itself: shown once, kept nowhere.")
+
+    class Meta(KeyShown.Meta):
+        fields = ["key", *KeyShown.Meta.fields]
+        read_only_fields = fields
+
+    def get_key(self, key: ApiKey) -> str:
+        return str(self.context["plaintext"])
+
+
+class RevokeRequest(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
+
+
+class KeyPage(serializers.Serializer[Any]):
+    data = KeyShown(many=True)
+    next_cursor = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()
+
+
+class Problem(serializers.Serializer[Any]):
+    """What every error looks like (RFC 9457)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField()
+    code = serializers.CharField(help_text="Machine readable; listed at /docs/errors.")
+    request_id = serializers.CharField()
+    errors = serializers.ListField(child=serializers.DictField())

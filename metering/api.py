@@ -1,0 +1,117 @@
+"""The gateway's questions: whose key is this, and may it do this now?"""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from config.clock import now
+from keystore.addresses import remote_address
+from keystore.authentication import AppKeyAuthentication
+from keystore.credentials import token_in
+from keystore.permissions import scope
+from keystore.serializers import Problem
+from metering.decide import Decision, decide, identify
+from metering.serializers import DecisionShown, VerifyRequest, WhoamiShown
+
+DECISION_HEADERS = [
+    OpenApiParameter(name, location=OpenApiParameter.HEADER, response=True, description=meaning)
+    for name, meaning in {
+        "X-Latchkey-Code": "VALID, or why the key is refused.",
+        "X-Consumer": "The app's own id of the user; percent-encoded if it must be.",
+        "X-Consumer-Id": "con_...",
+        "X-Plan": "Code of the plan.",
+        "X-Key-Id": "key_...",
+        "X-RateLimit-Limit": "Requests per minute; empty when unlimited.",
+        "X-RateLimit-Remaining": "Requests that fit now.",
+        "X-RateLimit-Reset": "Seconds until all of them fit again.",
+    }.items()
+]
+KEY_HEADER = OpenApiParameter(
+    "X-API-Key",
+    location=OpenApiParameter.HEADER,
+    description="The consumer's key; `Authorization: Bearer` serves as well.",
+)
+
+
+class WhoamiView(APIView):
+    # The key that is asked about is the only credential.
+    authentication_classes: list[type[BaseAuthentication]] = []
+    permission_classes: list[Any] = []
+
+    @extend_schema(
+        operation_id="whoami",
+        parameters=[KEY_HEADER, *DECISION_HEADERS],
+        responses={200: WhoamiShown, 401: DecisionShown, 403: DecisionShown},
+        auth=[],
+    )
+    def get(self, request: Request) -> Response:
+        """Whose key this is and what it opens. Takes nothing from the rate limit."""
+        return _response(
+            identify(token=token_in(request.META), remote_ip=remote_address(request.META), at=now())
+        )
+
+
+class VerifyView(APIView):
+    """GET for gateways that ask with the consumer's own key, POST for apps that hold one."""
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        return [AppKeyAuthentication()] if self.request.method == "POST" else []
+
+    def get_permissions(self) -> list[Any]:
+        return [scope("keys:read")()] if self.request.method == "POST" else []
+
+    @extend_schema(
+        operation_id="keys_verify_by_header",
+        parameters=[
+            KEY_HEADER,
+            OpenApiParameter("scopes", description="Scopes that are needed, comma-separated."),
+            OpenApiParameter("feature", description="Code of a feature that is needed."),
+            OpenApiParameter("api", description="Code of the API that is called."),
+            *DECISION_HEADERS,
+        ],
+        responses=dict.fromkeys((200, 401, 403, 429), DecisionShown),
+        auth=[],
+    )
+    def get(self, request: Request) -> Response:
+        """For nginx auth_request and Caddy forward_auth: the status is the decision."""
+        query = request.query_params
+        return _response(
+            decide(
+                token=token_in(request.META),
+                remote_ip=remote_address(request.META),
+                scopes_wanted=query.get("scopes", "").replace(",", " ").split(),
+                api=query.get("api", ""),
+                feature=query.get("feature", ""),
+                at=now(),
+            )
+        )
+
+    @extend_schema(
+        operation_id="keys_verify",
+        request=VerifyRequest,
+        parameters=DECISION_HEADERS,
+        responses={200: DecisionShown, 400: Problem, 401: Problem, 403: Problem},
+    )
+    def post(self, request: Request) -> Response:
+        """Always 200: `valid` and `code` are the decision. Keys of other projects are unknown."""
+        serializer = VerifyRequest(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        asked = serializer.validated_data
+        decision = decide(
+            token=asked["key"],
+            remote_ip=asked["ip"],
+            scopes_wanted=asked["scopes"],
+            api=asked["api"],
+            feature=asked["feature"],
+            at=now(),
+            project=request.user.project,
+        )
+        return _response(decision, status=200)
+
+
+def _response(decision: Decision, status: int | None = None) -> Response:
+    return Response(decision.body, status=status or decision.status, headers=decision.headers)

@@ -1,0 +1,261 @@
+"""The gateway's one question: may this key do this, from there, now?
+
+Nothing about keys is cached: whatever was changed before the question was asked is in the answer.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+from entitlements.selectors import answer_of
+from keystore.addresses import is_within
+from keystore.lastused import note_use
+from keystore.models import ApiKey, Consumer, DisabledBecause, Project
+from keystore.ratelimit import Verdict, take
+from keystore.selectors import find_key
+
+
+class Code(StrEnum):
+    VALID = "VALID"
+    NOT_FOUND = "NOT_FOUND"
+    REVOKED = "REVOKED"
+    EXPIRED = "EXPIRED"
+    DISABLED = "DISABLED"
+    SUSPENDED_PAYMENT = "SUSPENDED_PAYMENT"
+    IP_NOT_ALLOWED = "IP_NOT_ALLOWED"
+    INSUFFICIENT_SCOPE = "INSUFFICIENT_SCOPE"
+    FEATURE_NOT_ENTITLED = "FEATURE_NOT_ENTITLED"
+    RATE_LIMITED = "RATE_LIMITED"
+
+
+# Only these statuses: nginx's auth_request and Caddy's forward_auth know no finer ones.
+OUTCOMES = {
+    Code.VALID: (200, "The key is valid."),
+    Code.NOT_FOUND: (401, "There is no such key: send it in X-API-Key or as a Bearer token."),
+    Code.REVOKED: (401, "This key was revoked: use another one."),
+    Code.EXPIRED: (401, "This key has expired: use another one."),
+    Code.DISABLED: (403, "This key is switched off: ask the provider."),
+    Code.SUSPENDED_PAYMENT: (403, "This key waits for a payment: check the payment method."),
+    Code.IP_NOT_ALLOWED: (403, "This key may not be used from this address."),
+    Code.INSUFFICIENT_SCOPE: (403, "This key was not made for this: it lacks the scope or API."),
+    Code.FEATURE_NOT_ENTITLED: (403, "The plan does not contain this feature: upgrade to use it."),
+    Code.RATE_LIMITED: (429, "Too many requests: try again after Retry-After seconds."),
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer, in headers for gateways that read no body and as JSON for the others."""
+
+    code: Code
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+    key: ApiKey | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def valid(self) -> bool:
+        return self.code is Code.VALID
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is to be done with the key: empty parts are not asked for."""
+
+    remote_ip: str
+    scopes: Sequence[str]
+    api: str
+    feature: str
+
+
+def decide(
+    *,
+    token: str,
+    remote_ip: str,
+    scopes_wanted: Sequence[str],
+    api: str,
+    feature: str,
+    at: datetime,
+    project: Project | None = None,
+    cost: int = 1,
+) -> Decision:
+    """Whether the key `token` may be used; an accepted use takes `cost` of its rate limit.
+
+    `project` makes keys of other projects unknown. Cost 0 looks without taking.
+    """
+    key = find_key(token)
+    if key is None or (project is not None and key.project_id != project.pk):
+        return _decision(Code.NOT_FOUND)
+    wish = Wish(remote_ip, scopes_wanted, api, feature)
+    code = _state_of(key, at) or _fit_of(key, wish, at) or Code.VALID
+    verdict = None
+    if code is Code.VALID:
+        verdict = _take(key, cost)
+        if verdict is not None and not verdict.allowed and cost:
+            code = Code.RATE_LIMITED
+        else:
+            note_use(key=key, at=at)
+    return _decision(code, key, verdict, plan=plan_of(key, at))
+
+
+def identify(*, token: str, remote_ip: str, at: datetime) -> Decision:
+    """Whose key this is and what its owner may use, without taking from the rate limit."""
+    decision = decide(
+        token=token, remote_ip=remote_ip, scopes_wanted=(), api="", feature="", at=at, cost=0
+    )
+    key = decision.key
+    if key is None or not decision.valid:
+        return decision
+    shown: dict[str, Any] = {"entitlements": _entitlements(key.consumer, at)}
+    if key.consumer is not None:
+        shown["consumer"] = {
+            **decision.body["consumer"],
+            "email": masked(key.consumer.email),
+            "name": key.consumer.name,
+        }
+    return replace(decision, body={**decision.body, **shown})
+
+
+def plan_of(key: ApiKey, at: datetime) -> str:
+    """The plan that the key was made for, else the best that its consumer has; may be empty."""
+    made_for = key.metadata.get("plan")
+    if isinstance(made_for, str) and made_for:
+        return made_for
+    if key.consumer is None:
+        return ""
+    return str(_answer(key.consumer, at).get("plan") or "")
+
+
+def masked(email: str) -> str:
+    """Enough of an address to recognise one's own: a***@example.com."""
+    name, at_sign, domain = email.partition("@")
+    return f"{name[:1]}***@{domain}" if at_sign else ""
+
+
+def _state_of(key: ApiKey, at: datetime) -> Code | None:
+    if key.revoked_at is not None:
+        return Code.REVOKED
+    if key.has_expired(at):
+        return Code.EXPIRED
+    if key.disabled_because == DisabledBecause.PAYMENT:
+        return Code.SUSPENDED_PAYMENT
+    return None if key.is_usable(at) else Code.DISABLED
+
+
+def _fit_of(key: ApiKey, wish: Wish, at: datetime) -> Code | None:
+    if key.allowed_cidrs and not is_within(wish.remote_ip, key.allowed_cidrs):
+        return Code.IP_NOT_ALLOWED
+    if "*" not in key.scopes and not set(wish.scopes) <= set(key.scopes):
+        return Code.INSUFFICIENT_SCOPE
+    if wish.api and key.api is not None and wish.api not in {key.api.code, key.api.public_id}:
+        return Code.INSUFFICIENT_SCOPE
+    if wish.feature and not _is_entitled(key.consumer, wish.feature, at):
+        return Code.FEATURE_NOT_ENTITLED
+    return None
+
+
+def _is_entitled(consumer: Consumer | None, feature: str, at: datetime) -> bool:
+    return any(
+        one["feature_code"] == feature and one["active"] for one in _entitlements(consumer, at)
+    )
+
+
+def _entitlements(consumer: Consumer | None, at: datetime) -> list[dict[str, Any]]:
+    return [] if consumer is None else list(_answer(consumer, at)["entitlements"])
+
+
+def _answer(consumer: Consumer, at: datetime) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(answer_of(consumer=consumer, at=at).body)
+    return answer
+
+
+def _take(key: ApiKey, cost: int) -> Verdict | None:
+    """None: the key has no rate limit."""
+    if key.limit_per_minute is None:
+        return None
+    return take(
+        subject=f"key:{key.public_id}",
+        limit_per_minute=key.limit_per_minute,
+        burst=key.own_burst,
+        cost=cost,
+    )
+
+
+def _decision(
+    code: Code, key: ApiKey | None = None, verdict: Verdict | None = None, plan: str = ""
+) -> Decision:
+    status, detail = OUTCOMES[code]
+    body = {
+        "valid": code is Code.VALID,
+        "code": code.value,
+        "detail": detail,
+        **_who(key),
+        "plan": plan or None,
+        "rate_limit": None if verdict is None else _limit_shown(verdict),
+    }
+    return Decision(code, status, _headers(code, key, verdict, plan), body, key)
+
+
+def _who(key: ApiKey | None) -> dict[str, Any]:
+    if key is None:
+        return {"consumer": None, "app": None, "project": None, "key": None}
+    consumer, app = key.consumer, key.app
+    return {
+        "consumer": consumer
+        and {
+            "id": consumer.public_id,
+            "external_id": consumer.external_id,
+            "user_id": consumer.external_id,
+        },
+        "app": app and {"id": app.public_id, "name": app.name},
+        "project": {"id": key.project_id, "slug": key.project.slug, "name": key.project.name},
+        "key": {
+            "id": key.public_id,
+            "name": key.name,
+            "prefix": key.prefix,
+            "last4": key.last4,
+            "environment": key.environment,
+            "api": key.api.code if key.api else None,
+            "scopes": key.scopes,
+            "expires_at": key.expires_at.isoformat() if key.expires_at else None,
+            "metadata": key.metadata,
+        },
+    }
+
+
+def _limit_shown(verdict: Verdict) -> dict[str, int]:
+    return {
+        "limit_per_minute": verdict.limit,
+        "remaining": verdict.remaining,
+        "reset_seconds": verdict.reset_seconds,
+        "retry_after_seconds": verdict.retry_after_seconds,
+    }
+
+
+def _headers(code: Code, key: ApiKey | None, verdict: Verdict | None, plan: str) -> dict[str, str]:
+    """Every header is always there, so that a gateway never passes on one that a caller sent."""
+    consumer = key.consumer if key else None
+    headers = {
+        "X-Latchkey-Code": code.value,
+        "X-Consumer": _header_text(consumer.external_id) if consumer else "",
+        "X-Consumer-Id": consumer.public_id if consumer else "",
+        "X-Plan": _header_text(plan),
+        "X-Key-Id": key.public_id if key else "",
+        "X-RateLimit-Limit": str(verdict.limit) if verdict else "",
+        "X-RateLimit-Remaining": str(verdict.remaining) if verdict else "",
+        "X-RateLimit-Reset": str(verdict.reset_seconds) if verdict else "",
+        "Cache-Control": "no-store",
+    }
+    if code is Code.RATE_LIMITED and verdict is not None:
+        headers["Retry-After"] = str(max(1, verdict.retry_after_seconds))
+    return headers
+
+
+def _header_text(value: str) -> str:
+    """`value` as it is if a header can hold it, else percent-encoded."""
+    fits = value.isascii() and value.isprintable() and value == value.strip()
+    return value if fits else quote(value)

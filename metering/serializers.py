@@ -1,0 +1,83 @@
+"""What the gateway asks and is answered."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from metering.decide import Code
+
+
+class VerifyRequest(serializers.Serializer[Any]):
+    key = serializers.CharField(max_length=400, help_text="The key that came with the request.")
+    scopes = serializers.ListField(
+        child=serializers.CharField(max_length=50), max_length=50, required=False, default=()
+    )
+    feature = serializers.CharField(
+        max_length=50, required=False, default="", allow_blank=True, help_text="A feature's code."
+    )
+    api = serializers.CharField(
+        max_length=50, required=False, default="", allow_blank=True, help_text="An API's code."
+    )
+    ip = serializers.IPAddressField(
+        required=False, default="", allow_blank=True, help_text="Where the request came from."
+    )
+
+
+class ConsumerNamed(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    external_id = serializers.CharField()
+    user_id = serializers.CharField()
+
+
+class ConsumerDescribed(ConsumerNamed):
+    email = serializers.CharField(help_text="Masked: a***@example.com")
+    name = serializers.CharField()
+
+
+class AppNamed(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+
+
+class ProjectNamed(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+
+
+class KeyDescribed(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+    last4 = serializers.CharField()
+    environment = serializers.CharField()
+    api = serializers.CharField(allow_null=True)
+    scopes = serializers.ListField(child=serializers.CharField())
+    expires_at = serializers.DateTimeField(allow_null=True)
+    metadata = serializers.DictField()
+
+
+class RateLimitShown(serializers.Serializer[Any]):
+    limit_per_minute = serializers.IntegerField()
+    remaining = serializers.IntegerField()
+    reset_seconds = serializers.IntegerField()
+    retry_after_seconds = serializers.IntegerField()
+
+
+class DecisionShown(serializers.Serializer[Any]):
+    valid = serializers.BooleanField()
+    code = serializers.ChoiceField([code.value for code in Code])
+    detail = serializers.CharField()
+    consumer = ConsumerNamed(allow_null=True)
+    app = AppNamed(allow_null=True)
+    project = ProjectNamed(allow_null=True)
+    key = KeyDescribed(allow_null=True)
+    plan = serializers.CharField(allow_null=True)
+    rate_limit = RateLimitShown(allow_null=True, help_text="null: unlimited or not looked at")
+
+
+class WhoamiShown(DecisionShown):
+    consumer = ConsumerDescribed(allow_null=True)
+    entitlements = serializers.ListField(
+        child=serializers.DictField(), required=False, help_text="Present when the key is valid."
+    )
