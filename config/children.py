@@ -16,6 +16,7 @@ from config import watchdog
 
 COLOURS = (36, 33, 32, 35, 34, 31, 96, 93)
 PR_SET_PDEATHSIG = 1
+LONGEST_PAUSE = 0.5
 
 
 class StackFailed(Exception):
@@ -88,12 +89,13 @@ class Children:
 
     def wait_until(self, name: str, is_ready: Callable[[], bool], *, seconds: float) -> None:
         """Wait for a part to answer; StackFailed if it takes too long or any child ends."""
-        end = time.monotonic() + seconds
+        end, pause = time.monotonic() + seconds, 0.02
         while not self.stopping.is_set() and not is_ready():
             self.check()
             if time.monotonic() > end:
                 raise StackFailed(f"{name} did not answer within {seconds:.0f} s; see above.")
-            self.stopping.wait(0.05)
+            self.stopping.wait(pause)
+            pause = min(pause * 1.2, LONGEST_PAUSE)
 
     def check(self) -> None:
         """StackFailed if a child that should run has ended."""

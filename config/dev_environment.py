@@ -46,7 +46,12 @@ def build(port: int, sandbox_port: int) -> DevEnvironment:
         made["STRIPE_WEBHOOK_SECRETS"] = f"{webhook_secret},{PLACEHOLDER_WEBHOOK_SECRET}"
     _write_secrets(made)
     # Not in the file: a checkout once used for development must not turn DEBUG on later.
-    development = {"DEBUG": "true", "LOG_FORMAT": "text", "PYTHONUNBUFFERED": "1"}
+    development = {
+        "DEBUG": "true",
+        "LOG_FORMAT": "text",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore:You're running the worker,ignore:No directory at",
+    }
     return DevEnvironment(
         variables={**made, **development, **given},
         embeds_postgres=not given.get("DATABASE_URL"),

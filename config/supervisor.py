@@ -185,6 +185,7 @@ def start_application(children: Children, environment: DevEnvironment, port: int
         "web": (
             *(PYTHON, "-m", "granian", "config.wsgi:application", "--interface=wsgi"),
             *("--host=127.0.0.1", f"--port={port}", "--workers=1", "--blocking-threads=4"),
+            *("--no-ws", "--log-level=warning"),
         ),
         "worker": (*celery, "worker", "-c2", "-lINFO", "--without-gossip", "--without-mingle"),
         "beat": (*celery, "beat", "-lINFO", "--pidfile=", schedule),
