@@ -1,7 +1,7 @@
 """Every path of the service; each app lists its own in its urls module."""
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import (
     SpectacularAPIView,
     SpectacularRedocView,
@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/errors", error_pages.list_error_codes, name="error-codes"),
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     path("admin/", admin.site.urls),
+    path("api/v1/", include("entitlements.urls")),
     # Last: whatever else is asked of the API is a 404 in its own language, DEBUG or not.
     re_path(r"^(?:api|billing|webhooks|ofrep)/(?P<rest>.*)$", problems.unknown_path),
 ]

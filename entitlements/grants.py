@@ -5,6 +5,8 @@ Only `services` calls these, inside a transaction that holds the consumer.
 
 from datetime import datetime
 
+import orjson
+
 from config.errors import IdempotencyConflict, InvalidInput, NotFound
 from entitlements.models import Feature, FeatureKind, Grant, Plan
 from keystore import audit
@@ -105,6 +107,7 @@ def check_grant(grant: Grant) -> None:
         "config",
         "This feature needs a config value." if is_config else "Only a config feature takes one.",
     )
+    require(_fits_answers(grant.config), "config", "Numbers in a config value have 64 bits.")
     ends_later = grant.valid_to is None or grant.valid_to > grant.valid_from
     require(ends_later, "valid_to", "The end must be later than the start.")
 
@@ -117,6 +120,14 @@ def require(holds: bool, field: str, message: str) -> None:
 def require_same_project(consumer: Consumer, opened: Feature | Plan) -> None:
     if opened.project_id != consumer.project_id:
         raise NotFound(f"There is no {opened._meta.verbose_name} {opened.code!r} in this project.")
+
+
+def _fits_answers(config: object) -> bool:
+    try:
+        orjson.dumps(config)
+    except TypeError:
+        return False
+    return True
 
 
 def _recorded(grant: Grant) -> dict[str, object]:

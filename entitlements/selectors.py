@@ -67,14 +67,14 @@ def explain_feature(*, consumer: Consumer, feature: Feature, at: datetime) -> Fe
     return FeatureExplained(explained, tuple(sold_in.get(feature.code, [])))
 
 
-def feature_by_code(*, project: Project, code: str) -> Feature:
+def feature_by_code(*, project: Project, code: str, location: str = "body") -> Feature:
     """The project's feature. Raises FeatureNotFound, which lists those that exist."""
     feature = Feature.objects.filter(project=project, code=code).first()
     if feature is None:
         codes = features_of(project=project).values_list("code", flat=True)
         raise FeatureNotFound(
             f"There is no feature {code!r} in this project.",
-            errors=[_unknown("feature_code", code, list(codes[:50]))],
+            errors=[_unknown(f"{location}.feature_code", code, list(codes[:50]))],
         )
     return feature
 
@@ -83,10 +83,13 @@ def plan_by_code(*, project: Project, code: str) -> Plan:
     """The project's plan. Raises PlanNotFound, which lists those that exist."""
     plan = Plan.objects.filter(project=project, code=code).first()
     if plan is None:
-        codes = Plan.objects.filter(project=project).order_by("rank", "code")
+        plans = Plan.objects.filter(project=project).order_by("rank", "code")
+        codes = plans.values_list("code", flat=True)
         raise PlanNotFound(
             f"There is no plan {code!r} in this project.",
-            errors=[_unknown("plan_code", code, list(codes.values_list("code", flat=True)[:50]))],
+            errors=[
+                _unknown("body.plan_code", code, list(codes.values_list("code", flat=True)[:50]))
+            ],
         )
     return plan
 
@@ -117,9 +120,9 @@ def _sold_in(project: Project, feature_codes: list[str]) -> dict[str, list[str]]
     return sold_in
 
 
-def _unknown(field: str, code: str, existing: list[str]) -> dict[str, str]:
+def _unknown(location: str, code: str, existing: list[str]) -> dict[str, str]:
     return {
-        "location": f"body.{field}",
+        "location": location,
         "message": f"{code!r} is not known.",
         "fix": f"Use one of: {', '.join(existing)}." if existing else "Define one first.",
     }
