@@ -1,0 +1,153 @@
+import socket
+import time
+
+import pytest
+import redis
+
+from keystore import ratelimit
+from keystore.ratelimit import Breaker, LocalBuckets, take
+from tests.together import at_once
+
+
+@pytest.fixture
+def subject(request):
+    return f"{request.node.name}:{time.monotonic_ns()}"
+
+
+@pytest.fixture
+def no_redis(settings, tmp_path):
+    settings.REDIS_URL = f"unix://{tmp_path}/nobody.sock"
+
+
+@pytest.fixture
+def hung_redis(settings, tmp_path):
+    """A socket that accepts and never answers."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "hung.sock"))
+    server.listen(64)
+    settings.REDIS_URL = f"unix://{tmp_path}/hung.sock"
+    yield
+    server.close()
+
+
+def admitted(subject, seconds, **limit):
+    """How many calls of 8 threads get through in that time, and how long it really took."""
+    start = time.monotonic()
+
+    def hammer():
+        got = 0
+        while time.monotonic() < start + seconds:
+            got += take(subject=subject, **limit).allowed
+        return got
+
+    total = sum(at_once(hammer))
+    return total, time.monotonic() - start
+
+
+def test_burst_and_rate_are_admitted_and_never_more(subject):
+    total, seconds = admitted(subject, 2, limit_per_minute=600, burst=50)
+
+    assert total <= 50 + 10 * seconds
+    assert total >= 0.97 * (50 + 10 * 2)
+
+
+def test_a_minutes_worth_may_come_at_once(subject):
+    allowed = [take(subject=subject, limit_per_minute=5, burst=None).allowed for _ in range(7)]
+    assert allowed == [True] * 5 + [False] * 2
+
+
+def test_refusal_says_when_to_come_back(subject):
+    for _ in range(2):
+        take(subject=subject, limit_per_minute=60, burst=2)
+
+    refusal = take(subject=subject, limit_per_minute=60, burst=2)
+
+    assert (refusal.allowed, refusal.limit, refusal.remaining) == (False, 60, 0)
+    assert (refusal.retry_after_seconds, refusal.reset_seconds) == (1, 2)
+
+
+def test_looking_takes_nothing(subject):
+    looks = [take(subject=subject, limit_per_minute=3, burst=3, cost=0) for _ in range(5)]
+    assert [look.remaining for look in looks] == [3] * 5
+
+
+def test_cost_is_taken_whole_or_not_at_all(subject):
+    limit = {"subject": subject, "limit_per_minute": 10, "burst": 10}
+
+    assert take(**limit, cost=7).remaining == 3
+    assert take(**limit, cost=7).allowed is False
+    assert take(**limit, cost=3).allowed is True
+
+
+def test_limit_of_zero_lets_nobody_through(subject):
+    verdict = take(subject=subject, limit_per_minute=0, burst=None)
+    assert (verdict.allowed, verdict.limit) == (False, 0)
+
+
+def test_subjects_do_not_share(subject):
+    take(subject=subject, limit_per_minute=1, burst=1)
+    assert take(subject=f"{subject} 2", limit_per_minute=1, burst=1).allowed
+
+
+@pytest.mark.usefixtures("no_redis")
+def test_without_redis_a_process_admits_its_share_and_never_more(subject, settings):
+    settings.WEB_PROCESSES = 4
+
+    total, seconds = admitted(subject, 1, limit_per_minute=2400, burst=40)
+
+    assert total <= 10 + 10 * seconds
+    assert total >= 10 + 9 * 1
+
+
+@pytest.mark.usefixtures("hung_redis")
+def test_hung_redis_costs_one_short_wait(subject):
+    start = time.monotonic()
+    verdicts = [take(subject=subject, limit_per_minute=60, burst=60) for _ in range(50)]
+
+    assert all(verdict.allowed for verdict in verdicts)
+    assert time.monotonic() - start < 0.5
+
+
+def test_redis_that_comes_back_counts_again(subject, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(ratelimit, "REST_SECONDS", 0.05)
+    limiter = ratelimit.Limiter(f"unix://{tmp_path}/nobody.sock")
+    assert limiter.take(subject, 60, 2, 1, 1).remaining == 1
+
+    limiter._script.registered_client.connection_pool = redis.ConnectionPool.from_url(
+        settings.REDIS_URL
+    )
+    time.sleep(0.06)
+
+    assert limiter.take(subject, 60, 2, 1, 1).remaining == 1  # a fresh bucket, in Redis
+    assert limiter.take(subject, 60, 2, 1, 1).remaining == 0
+
+
+def test_broken_circuit_lets_one_caller_in_every_rest(monkeypatch):
+    now = [100.0]
+    breaker = Breaker(lambda: now[0])
+    breaker.failed()
+
+    assert [breaker.may_try() for _ in range(3)] == [False] * 3
+    now[0] += ratelimit.REST_SECONDS
+    assert [breaker.may_try() for _ in range(3)] == [True, False, False]
+    breaker.worked()
+    assert [breaker.may_try() for _ in range(3)] == [True] * 3
+
+
+def test_memory_without_redis_is_bounded(monkeypatch):
+    monkeypatch.setattr(ratelimit, "MOST_SUBJECTS", 10)
+    buckets = LocalBuckets(lambda: 5.0)
+
+    for number in range(30):
+        buckets.take(f"subject {number}", 1_000_000, 5, 1)
+
+    assert len(buckets._tats) == 10
+
+
+def test_client_never_sends_a_command_twice(settings):
+    client = ratelimit.Limiter(settings.REDIS_URL)._script.registered_client
+    connection = client.connection_pool.make_connection()
+
+    assert connection.retry._retries == 0
+    assert connection.socket_timeout <= 0.2
+    assert connection.socket_connect_timeout <= 0.2
