@@ -47,10 +47,12 @@ class EventLog:
         # (request id, idempotency key) of the call that is executing; None for the clock's work.
         self.cause: tuple[str, str | None] | None = None
 
-    def emit(self, type: str, item: Object, previous: dict[str, Any] | None = None) -> None:
-        """Log the event and hand it to the webhook sender; unknown types are not events."""
+    def emit(
+        self, type: str, item: Object, previous: dict[str, Any] | None = None
+    ) -> Object | None:
+        """Log the event and hand it to the webhook sender; None for what Stripe never tells."""
         if type not in known_types():
-            return
+            return None
         request_id, key = self.cause or (None, None)
         event = blank("event")
         event.update(
@@ -68,3 +70,4 @@ class EventLog:
         self._sandbox.store.put(event)
         self._sandbox.store.hide(event["id"], delivered=True)
         self._sandbox.webhooks.enqueue(event)
+        return event

@@ -91,12 +91,10 @@ class Sandbox:
         return owner.get("test_clock") if owner else None
 
     def emit(self, type: str, item: Object, previous: dict[str, Any] | None = None) -> None:
-        if self.verify:
-            event = {"object": "event", "data": {"object": item}}
-            problems = check_event({**_EVENT, **event, "type": type})
-            if problems:
-                raise AssertionError(f"{type}: {problems[0]}")
-        self.events.emit(type, item, previous)
+        event = self.events.emit(type, item, previous)
+        problems = check_event(event) if event and self.verify else []
+        if problems:
+            raise AssertionError(f"{type}: {problems[0]}")
 
     @contextmanager
     def changing(self, item: Object, type: str | None = None) -> Iterator[Object]:
@@ -140,6 +138,3 @@ class Sandbox:
             self.faults.clear()
             self.webhooks.clear()
             resources.seed(self)
-
-
-_EVENT = {"id": "evt_x", "created": 0, "livemode": False, "pending_webhooks": 0}

@@ -94,6 +94,7 @@ def write_lines(sandbox: Sandbox, invoice: Object, lines: list[Object]) -> None:
     due = max(0, total + balance) if total > 0 else 0
     url = f"/v1/invoices/{invoice['id']}/lines"
     invoice.update(
+        lines=list_of(lines, url=url),
         subtotal=subtotal,
         subtotal_excluding_tax=subtotal,
         total=total,
@@ -108,6 +109,8 @@ def write_lines(sandbox: Sandbox, invoice: Object, lines: list[Object]) -> None:
 
 
 def store_draft(sandbox: Sandbox, invoice: Object) -> Object:
+    """Keep the draft, claim the items on it, and tell of it."""
+    claim_items(sandbox, invoice)
     sandbox.store.put(invoice)
     for one in invoice["lines"]["data"]:
         sandbox.store.put(one)
@@ -125,8 +128,13 @@ def pending_lines(
         if item["customer"] == customer
         and item["invoice"] is None
         and item["currency"] == currency
-        and sandbox.store.secret(item["id"], "subscription") in (None, subscription)
+        and _belongs_to(item) in (None, subscription)
     ]
+
+
+def _belongs_to(item: Object) -> str | None:
+    of = (item["parent"] or {}).get("subscription_details") or {}
+    return of.get("subscription")
 
 
 def item_line(item: Object) -> Object:
@@ -272,6 +280,7 @@ def _check_payable(invoice: Object) -> None:
 
 
 def _failed(sandbox: Sandbox, invoice: Object, outcome: str) -> str:
+    invoice["next_payment_attempt"] = sandbox.store.secret(invoice["id"], "retry")
     sandbox.emit("invoice.payment_failed", invoice)
     if outcome == "challenge":
         sandbox.emit("invoice.payment_action_required", invoice)

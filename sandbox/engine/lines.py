@@ -69,6 +69,15 @@ def item_parent(
 
 
 def invoice_item_parent(item: Object) -> dict[str, Any]:
+    """A proration points to its subscription, any other item to itself."""
+    of = (item["parent"] or {}).get("subscription_details")
+    if of:
+        return item_parent(
+            of["subscription"],
+            of["subscription_item"],
+            is_proration=item["proration"],
+            invoice_item=item["id"],
+        )
     details = {
         "invoice_item": item["id"],
         "proration": item["proration"],
@@ -87,11 +96,11 @@ def words_for(sandbox: Sandbox, price: Object, quantity: int) -> str:
     name, recurring = product.get("name", "Product"), price["recurring"]
     each = f"{(price['unit_amount'] or 0) / 100:.2f} {price['currency']}"
     if not recurring:
-        return f"{quantity} × {name}"
+        return f"{quantity} x {name}"
     every = recurring["interval"]
     if recurring["interval_count"] > 1:
         every = f"{recurring['interval_count']} {every}s"
-    return f"{quantity} × {name} (at {each} / {every})"
+    return f"{quantity} x {name} (at {each} / {every})"
 
 
 def cycle_line(

@@ -52,11 +52,6 @@ def update_customer(call: Call) -> Object:
     return generic.update(call, "customer", invoice_settings=settings)
 
 
-@on("DELETE /v1/customers/{customer}")
-def delete_customer(call: Call) -> Object:
-    return generic.delete(call, "customer")
-
-
 @expands("customer", "sources")
 def sources_of(sandbox: Sandbox, customer: Object) -> Object:
     """Cards are payment methods now; no customer has sources."""
