@@ -208,8 +208,8 @@ def flat_errors(details: Any, location: str) -> Iterator[dict[str, str]]:
         yield {"location": location, "message": str(details["message"]), "fix": fix}
     elif isinstance(details, Mapping):
         for name, inner in details.items():
-            is_whole = name == "non_field_errors"
-            yield from flat_errors(inner, location if is_whole else f"{location}.{name}")
+            place = f"{location}[{name}]" if isinstance(name, int) else f"{location}.{name}"
+            yield from flat_errors(inner, location if name == "non_field_errors" else place)
     else:
         for index, inner in enumerate(details):
             yield from flat_errors(inner, location if is_leaf(inner) else f"{location}[{index}]")

@@ -21,6 +21,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     path("admin/", admin.site.urls),
     path("api/v1/", include("entitlements.urls")),
+    path("", include("keystore.urls")),
+    path("", include("metering.urls")),
+    path("", include("billing.urls")),
     # Last: whatever else is asked of the API is a 404 in its own language, DEBUG or not.
     re_path(r"^(?:api|billing|webhooks|ofrep)/(?P<rest>.*)$", problems.unknown_path),
 ]

@@ -1,0 +1,101 @@
+import importlib
+import os
+import subprocess
+import sys
+
+import pytest
+from celery import signals
+
+from config import heartbeat, paths
+from config.celery import BEAT, REQUEST_ID_HEADER, VISIBILITY_SECONDS, app
+from keystore import doorbell
+from keystore.correlation import bound, current_request_id
+
+
+def test_nothing_but_json_is_accepted():
+    assert app.conf.accept_content == ["json"]
+    assert app.conf.task_serializer == "json"
+
+
+def test_task_of_a_lost_worker_comes_back():
+    assert app.conf.task_acks_late
+    assert app.conf.task_reject_on_worker_lost
+    assert app.conf.worker_prefetch_multiplier == 1
+
+
+def test_no_task_outlives_its_visibility():
+    assert app.conf.task_time_limit < VISIBILITY_SECONDS
+    assert app.conf.broker_transport_options["visibility_timeout"] == VISIBILITY_SECONDS
+
+
+def test_no_result_is_kept_and_no_publish_waits():
+    assert app.conf.task_ignore_result
+    assert not app.conf.task_publish_retry
+    assert app.conf.broker_transport_options["socket_connect_timeout"] == 1
+
+
+@pytest.mark.parametrize("name", BEAT)
+def test_periodic_job_exists(name):
+    importlib.import_module(name.rpartition(".")[0])
+
+    assert name in app.tasks
+
+
+def test_ticks_that_waited_too_long_are_dropped():
+    assert all(entry["options"]["expires"] >= 60 for entry in app.conf.beat_schedule.values())
+
+
+def test_request_id_travels_in_the_headers():
+    headers = {}
+    with bound("req_1"):
+        signals.before_task_publish.send(sender="x", headers=headers)
+
+    assert headers == {REQUEST_ID_HEADER: "req_1"}
+
+
+def test_task_works_for_the_request_that_rang():
+    seen = []
+
+    @app.task(name="tests.note", bind=True)
+    def note(self):
+        seen.append(current_request_id())
+
+    note.apply(headers={REQUEST_ID_HEADER: "req_1"}).get()
+    note.apply(task_id="task_2").get()
+
+    assert seen == ["req_1", "task_2"]
+    assert current_request_id() == ""
+    app.tasks.unregister("tests.note")
+
+
+def test_doorbell_is_connected_to_the_broker():
+    assert doorbell._doorbell._sender == app.send_task
+
+
+def test_heartbeat_leaves_its_time():
+    heartbeat.client.cache_clear()
+
+    app.tasks["config.heartbeat"]()
+
+    assert heartbeat.age_seconds() < 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        [sys.executable, "-m", "celery", "-A", "config", "worker", "--pool=solo"],
+        [sys.executable, "-m", "celery", "-A", "config", "beat"],
+        [sys.executable, "-c", "import config.wsgi"],
+    ],
+    ids=["worker", "beat", "web"],
+)
+def test_process_does_not_start_on_a_dangerous_setting(command):
+    environment = {**os.environ, "KEY_PEPPER": "short"}
+
+    ended = subprocess.run(
+        command, env=environment, cwd=paths.ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert ended.returncode != 0
+    assert "latchkey.E004" in ended.stderr

@@ -1,0 +1,232 @@
+"""The shape of the project: who may import whom, and how big a thing may get."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = ["keystore", "entitlements", "metering", "billing"]  # each may import those before it
+PLUMBING = ("config.errors", "config.clock")  # what an app may import of config
+HTTP_FILES = ("api", "serializers", "authentication", "permissions", "pagination", "idempotency")
+MAY_IMPORT = {  # a library -> the files that may import it
+    "stripe": ["billing/gateway.py", "sandbox/*"],
+    "djstripe": ["billing/mirror.py", "billing/admin/mirror.py", "config/*"],
+    "celery": ["*/tasks.py", "config/*"],
+    "rest_framework": [
+        *(f"*/{name}.py" for name in HTTP_FILES),
+        "*/api/*.py",
+        "*/urls.py",
+        "*/parsers.py",
+        "config/*",
+    ],
+    "sandbox": ["sandbox/*", "config/supervisor.py"],
+}
+VAGUE_NAMES = {"utils", "helpers", "common", "misc", "util", "helper", "base", "shared"}
+MAX_FUNCTION_LINES = 40
+MAX_FILE_LINES = 400
+
+
+def source_files(*folders: str) -> list[Path]:
+    return sorted(
+        path.relative_to(ROOT)
+        for folder in folders
+        for path in (ROOT / folder).rglob("*.py")
+        if "migrations" not in path.parts and "djstripe_migrations" not in path.parts
+    )
+
+
+APP_FILES = source_files(*LAYERS)
+ALL_FILES = source_files(*LAYERS, "config", "sandbox")
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text())
+
+
+def imports_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every import in the file, at any depth."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def layers_above(path: Path) -> list[str]:
+    return LAYERS[LAYERS.index(path.parts[0]) + 1 :]
+
+
+def upward_imports(path: Path, tree: ast.AST) -> list[str]:
+    above = layers_above(path)
+    return [f"{line}: {name}" for line, name in imports_of(tree) if name.split(".")[0] in above]
+
+
+def foreign_config(tree: ast.AST) -> list[str]:
+    return [
+        f"{line}: {name}"
+        for line, name in imports_of(tree)
+        if name.split(".")[0] == "config"
+        and not any(name == part or name.startswith(f"{part}.") for part in PLUMBING)
+    ]
+
+
+def misplaced_libraries(path: Path, tree: ast.AST) -> list[str]:
+    return [
+        f"{line}: {name} may be imported only in {MAY_IMPORT[name.split('.')[0]]}"
+        for line, name in imports_of(tree)
+        if (allowed := MAY_IMPORT.get(name.split(".")[0])) is not None
+        and not any(fnmatch(path.as_posix(), pattern) for pattern in allowed)
+    ]
+
+
+def upward_strings(path: Path, tree: ast.AST) -> list[str]:
+    """References such as "billing.Price" or "billing.tasks.work" that an import would not show."""
+    starts = tuple(f"{layer}." for layer in layers_above(path))
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        f"{node.lineno}: {node.value!r}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in docstrings
+        and starts
+        and node.value.startswith(starts)
+        and " " not in node.value
+    ]
+
+
+def long_functions(tree: ast.AST) -> list[str]:
+    return [
+        f"{node.lineno}: {node.name} has {length} lines"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES
+    ]
+
+
+def computed_defaults(tree: ast.AST) -> list[str]:
+    """Defaults that are frozen when the module is imported: `now()`, `settings.X`, `[]`."""
+    return [
+        f"{default.lineno}: {node.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for default in [*node.args.defaults, *filter(None, node.args.kw_defaults)]
+        if not is_constant(default)
+    ]
+
+
+def is_constant(node: ast.AST) -> bool:
+    """A default that cannot differ between import and call: literals, names, `Enum.MEMBER`, `signal.SIGTERM`."""
+    if isinstance(node, ast.Constant | ast.Name):
+        return True
+    if isinstance(node, ast.UnaryOp):
+        return is_constant(node.operand)
+    if isinstance(node, ast.Tuple):
+        return all(is_constant(item) for item in node.elts)
+    root = node
+    while isinstance(root, ast.Attribute):
+        root = root.value
+    if root is node or not isinstance(root, ast.Name):
+        return False
+    return root.id[:1].isupper() or root.id in sys.stdlib_module_names
+
+
+def relative_imports(tree: ast.AST) -> list[str]:
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    return [f"{node.lineno}: {'.' * node.level}{node.module}" for node in nodes if node.level]
+
+
+def as_posix(path: Path) -> str:
+    return path.as_posix()
+
+
+@pytest.mark.parametrize("path", APP_FILES, ids=as_posix)
+def test_app_imports_only_what_is_below_it(path):
+    assert upward_imports(path, tree_of(path)) == []
+
+
+@pytest.mark.parametrize("path", APP_FILES, ids=as_posix)
+def test_app_imports_only_errors_and_clock_of_config(path):
+    assert foreign_config(tree_of(path)) == []
+
+
+@pytest.mark.parametrize("path", APP_FILES, ids=as_posix)
+def test_no_string_points_upward(path):
+    assert upward_strings(path, tree_of(path)) == []
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=as_posix)
+def test_library_is_imported_only_where_it_belongs(path):
+    assert misplaced_libraries(path, tree_of(path)) == []
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=as_posix)
+def test_functions_and_files_stay_small(path):
+    lines = (ROOT / path).read_text().count("\n")
+
+    assert long_functions(tree_of(path)) == []
+    assert lines <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=as_posix)
+def test_no_default_is_computed_at_import(path):
+    assert computed_defaults(tree_of(path)) == []
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=as_posix)
+def test_imports_are_absolute_and_names_say_something(path):
+    assert relative_imports(tree_of(path)) == []
+    assert path.stem not in VAGUE_NAMES
+
+
+# --- The rules bite -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("keystore/x.py", "from billing.models import Price"),
+        ("keystore/x.py", "def f():\n    import metering"),
+        ("metering/x.py", "from billing import models"),
+    ],
+)
+def test_upward_import_is_found(path, code):
+    assert len(upward_imports(Path(path), ast.parse(code))) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("billing/services.py", "import stripe"),
+        ("billing/inbox.py", "from djstripe.models import Event"),
+        ("keystore/services.py", "from celery import shared_task"),
+        ("keystore/services.py", "from rest_framework.response import Response"),
+        ("billing/gateway.py", "from sandbox import engine"),
+    ],
+)
+def test_misplaced_library_is_found(path, code):
+    assert len(misplaced_libraries(Path(path), ast.parse(code))) == 1
+
+
+@pytest.mark.parametrize("default", ["now()", "settings.X", "[]", "{}", "1 + 1", "f'{x}'"])
+def test_computed_default_is_found(default):
+    assert len(computed_defaults(ast.parse(f"def f(*, x={default}): ..."))) == 1
+
+
+@pytest.mark.parametrize("default", ["None", "-1", "()", "(1, 'a')", "Kind.LIVE", "LIVE"])
+def test_constant_default_is_left_alone(default):
+    assert computed_defaults(ast.parse(f"def f(x={default}): ...")) == []
+
+
+def test_other_breaches_are_found():
+    long = "def f():\n" + "    x = 1\n" * MAX_FUNCTION_LINES
+
+    assert len(long_functions(ast.parse(long))) == 1
+    assert len(foreign_config(ast.parse("from config import settings"))) == 1
+    assert foreign_config(ast.parse("from config import clock\nfrom config.errors import E")) == []
+    assert len(upward_strings(Path("keystore/x.py"), ast.parse("x = 'billing.Price'"))) == 1
+    assert len(relative_imports(ast.parse("from . import models"))) == 1
