@@ -190,8 +190,10 @@ def start_application(children: Children, environment: DevEnvironment, port: int
         "worker": (*celery, "worker", "-c2", "-lINFO", "--without-gossip", "--without-mingle"),
         "beat": (*celery, "beat", "-lINFO", "--pidfile=", schedule),
     }
+    own = {"beat": {"LOG_LEVEL": "WARNING"}}  # it says only that it rang, every few seconds
     for name, command in commands.items():
-        children.spawn(name, command, environment=environment.variables, cwd=paths.ROOT)
+        variables = environment.variables | own.get(name, {})
+        children.spawn(name, command, environment=variables, cwd=paths.ROOT)
 
 
 def answers_ready(port: int) -> bool:
