@@ -56,15 +56,15 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _depth_exceeds(value: Any, deepest: int) -> bool:
-    level = [value]
-    for _ in range(deepest + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
+    level = _containers([value])
+    for _ in range(deepest):
+        level = [inner for outer in level for inner in _containers(outer)]
         if not level:
             return False
     return True
 
 
-def _inside(value: Any) -> Any:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+def _containers(value: Any) -> list[Any]:
+    """The objects and arrays directly inside an object or array."""
+    inside = value.values() if isinstance(value, dict) else value
+    return [inner for inner in inside if isinstance(inner, dict | list)]
