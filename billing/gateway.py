@@ -193,7 +193,7 @@ def signed_by(*, body: bytes, header: str, secret: str) -> bool:
         return False
 
 
-# --- dj-stripe's way to Stripe ---------------------------------------------------------------------
+# --- dj-stripe's way to Stripe ---
 
 
 @dataclass

@@ -76,7 +76,7 @@ def _work(event: InboxEvent, clock: Clock) -> int:
         return _finish(event, InboxState.IGNORED, str(why), clock())
     except gateway.StripeMissing as missing:
         return _finish(event, InboxState.IGNORED, missing.message, clock())
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001
         # Whatever it is, other events must go on, and this one must be tried again and shown.
         return _fail(event, problem, clock())
 
@@ -107,9 +107,7 @@ def _sync(event: InboxEvent, customer_id: str, clock: Clock) -> int:
             finished_at=clock(),
         )
 
-    sync_customer(
-        stripe_customer_id=customer_id, clock=clock, touched=touched, also=mark_done
-    )
+    sync_customer(stripe_customer_id=customer_id, clock=clock, touched=touched, also=mark_done)
     return len(batch)
 
 
@@ -140,7 +138,7 @@ def _fail(event: InboxEvent, problem: Exception, at: datetime) -> int:
     """Try again later, longer each time; park it when it failed too often."""
     parked = event.attempts >= MAX_ATTEMPTS
     seconds = min(FIRST_RETRY_SECONDS * 2**event.attempts, LONGEST_RETRY_SECONDS)
-    wait = timedelta(seconds=seconds * random.uniform(0.5, 1.0))  # noqa: S311  spreads load
+    wait = timedelta(seconds=seconds * random.uniform(0.5, 1.0))
     said = problem.message if isinstance(problem, DomainError) else repr(problem)
     log = logger.error if parked else logger.warning
     log(

@@ -84,8 +84,6 @@ def _copy(found: gateway.Object, recording: gateway.Recording) -> str | None:
         raise
     except Exception as problem:  # noqa: BLE001  dj-stripe raises whatever its parsing meets
         if not recording.missing:
-            logger.warning(
-                "mirror.skipped", extra={"object_id": found["id"], "why": repr(problem)}
-            )
+            logger.warning("mirror.skipped", extra={"object_id": found["id"], "why": repr(problem)})
             return f"{found['id']}: {problem!r}"
     return None

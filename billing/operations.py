@@ -227,7 +227,7 @@ def _postpone(
     operation: Operation, problem: str, at: datetime, *, state: OperationState, saved: bool = False
 ) -> None:
     seconds = min(FIRST_RETRY_SECONDS * 2 ** min(operation.attempts, 10), LONGEST_RETRY_SECONDS)
-    jitter = random.uniform(0.5, 1.0)  # noqa: S311  spreads load, guards nothing
+    jitter = random.uniform(0.5, 1.0)
     Operation.objects.filter(pk=operation.pk, state__in=OPEN_STATES).update(
         state=state,
         lease_until=None,

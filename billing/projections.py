@@ -7,6 +7,7 @@ from django.db.models import Sum
 
 from billing import shapes
 from billing.gateway import Object
+from billing.ledger import recount_refunds, refund_status
 from billing.models import (
     Checkout,
     CheckoutMode,
@@ -157,16 +158,7 @@ def project_refunds(*, payment: Payment, found: Iterable[Object], at: datetime) 
     """Take over Stripe's refunds of a payment, then count anew what they hold."""
     for refund in found:
         _project_refund(payment, refund, at)
-    # The row lock orders this count with the conditional update of a new refund.
-    Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
-    held = payment.refunds.filter(status__in=HOLDING).aggregate(sum=Sum("amount_minor"))["sum"]
-    Payment.objects.filter(pk=payment.pk).update(refunded_minor=held or 0)
-    payment.refresh_from_db()
-
-
-def _refund_status(word: str | None) -> RefundStatus:
-    """Stripe's word; one that we do not know holds the money, as a pending refund does."""
-    return RefundStatus(word) if word in RefundStatus.values else RefundStatus.PENDING
+    recount_refunds(payment)
 
 
 def _project_refund(payment: Payment, found: Object, at: datetime) -> None:
@@ -177,7 +169,7 @@ def _project_refund(payment: Payment, found: Object, at: datetime) -> None:
         known = Refund.objects.filter(payment=payment, operation__public_id=mark).first()
     facts = {
         "stripe_refund_id": found["id"],
-        "status": _refund_status(found["status"]),
+        "status": refund_status(found["status"]),
         "amount_minor": found["amount"],
         "synced_at": at,
     }

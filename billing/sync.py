@@ -202,9 +202,7 @@ def _follow_subscription(
     wanted = [WantedGrant(price.plan, *window) for price in prices] if window else []
     _grant(holder, GrantSource.SUBSCRIPTION, facts.stripe_subscription_id, wanted, report, at)
     if prices:
-        sale = Sale(
-            holder.consumer, facts.stripe_subscription_id, prices[0], holder.consumer.email
-        )
+        sale = Sale(holder.consumer, facts.stripe_subscription_id, prices[0], holder.consumer.email)
         provision(sale=sale, window=window, ended=facts.status in access.ENDED, at=at)
 
 

@@ -1,0 +1,312 @@
+"""Selling: from the wish to buy to Stripe's payment page, and from there to access."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from billing import access, gateway
+from billing.customers import ensure_customer
+from billing.gateway import Object
+from billing.models import (
+    Checkout,
+    CheckoutMode,
+    CheckoutState,
+    Operation,
+    OperationKind,
+    Price,
+    PriceKind,
+    StripeCustomer,
+    Subscription,
+)
+from billing.operations import run_operation, want
+from billing.sync import sync_customer
+from config.errors import Conflict, InvalidInput, NotFound
+from keystore.models import Consumer, Project
+
+REUSABLE_FOR = timedelta(hours=12)  # Stripe's sessions live for 24 h
+
+
+class PriceNotSold(NotFound):
+    code = "price_not_found"
+
+
+class ModeMismatch(InvalidInput):
+    code = "mode_mismatch"
+
+
+class AlreadySubscribed(Conflict):
+    code = "already_subscribed"
+
+
+class CheckoutBusy(Conflict):
+    """Another checkout for the same plan is between two states at Stripe."""
+
+    code = "checkout_pending"
+    retry_after_seconds = 5
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a buyer wants to buy. Empty URLs lead to Latchkey's own return page."""
+
+    consumer: Consumer
+    price: Price
+    mode: CheckoutMode
+    quantity: int = 1
+    success_url: str = ""
+    cancel_url: str = ""
+
+
+def find_price(*, project: Project, stripe_price_id: str = "", plan_code: str = "") -> Price:
+    """A price on sale in the project, by its Stripe id or as the newest one of a plan.
+
+    Raises PriceNotSold; another project's price looks the same as none.
+    """
+    rows = Price.objects.select_related("plan__api", "project").filter(project=project, active=True)
+    if stripe_price_id:
+        row = rows.filter(stripe_price_id=stripe_price_id).first()
+        where, asked = "body.price_id", stripe_price_id
+    else:
+        row = rows.filter(plan__code=plan_code).order_by("-pk").first()
+        where, asked = "body.plan", plan_code
+    if row is not None:
+        return row
+    on_sale = sorted(set(rows.values_list("plan__code", flat=True)))
+    raise PriceNotSold(
+        f"{asked!r} is not on sale in this project.",
+        errors=[
+            {
+                "location": where,
+                "message": "No active price matches.",
+                "fix": "Plans on sale: " + (", ".join(on_sale) or "none") + ".",
+            }
+        ],
+    )
+
+
+def start_checkout(*, wish: Wish, actor: str, at: datetime) -> Checkout:
+    """Write the wish down and get Stripe's page for it.
+
+    The checkout comes back OPEN with its url, PENDING when Stripe's answer is missing (the
+    sweeper goes on), or FAILED with the problem. An open checkout for the same wish is returned
+    again; one for another price of the same plan is closed first. Raises AlreadySubscribed,
+    ModeMismatch, CheckoutBusy, StripeUnavailable.
+    """
+    _require_mode(wish)
+    guarded = wish.mode == CheckoutMode.SUBSCRIPTION and not wish.price.plan.allows_many
+    if guarded:
+        _require_no_subscription(wish, at)
+        twin = _open_twin(wish)
+        if twin is not None:
+            if _same_wish(twin, wish) and twin.created_at > at - REUSABLE_FOR:
+                return advance_checkout(checkout=twin, at=at)
+            _close(twin, actor, at)
+    checkout = _write_down(wish, guarded)
+    return advance_checkout(checkout=checkout, at=at)
+
+
+def _require_mode(wish: Wish) -> None:
+    fitting = (
+        CheckoutMode.PAYMENT if wish.price.kind == PriceKind.ONE_OFF else CheckoutMode.SUBSCRIPTION
+    )
+    if wish.mode != fitting:
+        raise ModeMismatch(
+            f"{wish.price.stripe_price_id} is sold in mode {fitting.value!r}.",
+            errors=[
+                {
+                    "location": "body.mode",
+                    "message": f"{wish.mode.value!r} does not fit the price.",
+                    "fix": f"Send mode {fitting.value!r}.",
+                }
+            ],
+        )
+
+
+def _require_no_subscription(wish: Wish, at: datetime) -> None:
+    live = Subscription.objects.filter(consumer=wish.consumer, plan=wish.price.plan)
+    found = live.exclude(status__in=access.ENDED).first()
+    if found is not None:
+        raise AlreadySubscribed(
+            f"{wish.consumer} already has {wish.price.plan} ({found.stripe_subscription_id}, "
+            f"{found.status}). Open the portal to change or pay it."
+        )
+
+
+def _open_twin(wish: Wish) -> Checkout | None:
+    rows = Checkout.objects.filter(
+        consumer=wish.consumer,
+        plan=wish.price.plan,
+        guarded=True,
+        state__in=[CheckoutState.PENDING, CheckoutState.OPEN],
+    )
+    return rows.first()
+
+
+def _same_wish(twin: Checkout, wish: Wish) -> bool:
+    return (twin.price_id, twin.quantity, twin.success_url, twin.cancel_url) == (
+        wish.price.pk,
+        wish.quantity,
+        wish.success_url,
+        wish.cancel_url,
+    )
+
+
+def _write_down(wish: Wish, guarded: bool) -> Checkout:
+    try:
+        with transaction.atomic():
+            return Checkout.objects.create(
+                project=wish.consumer.project,
+                consumer=wish.consumer,
+                price=wish.price,
+                plan=wish.price.plan,
+                guarded=guarded,
+                mode=wish.mode,
+                quantity=wish.quantity,
+                success_url=wish.success_url,
+                cancel_url=wish.cancel_url,
+            )
+    except IntegrityError as twin:
+        if "checkout_once_per_plan" not in str(twin):
+            raise
+        found = _open_twin(wish)
+        if found is not None and _same_wish(found, wish):
+            return found
+        raise CheckoutBusy("Another checkout for this plan has just begun. Try again.") from twin
+
+
+def advance_checkout(*, checkout: Checkout, at: datetime) -> Checkout:
+    """Take the next steps towards Stripe's page; safe to repeat after any crash."""
+    if checkout.state == CheckoutState.PENDING:
+        try:
+            holder = ensure_customer(consumer=checkout.consumer, actor=_actor(checkout), at=at)
+        except gateway.StripeRefused as refusal:
+            return _fail(checkout, refusal.message)
+        if holder is not None:
+            run_operation(operation=_session_operation(checkout, holder), at=at)
+    checkout.refresh_from_db()
+    return checkout
+
+
+def _actor(checkout: Checkout) -> str:
+    return f"consumer:{checkout.consumer.public_id}"
+
+
+@transaction.atomic
+def _session_operation(checkout: Checkout, holder: StripeCustomer) -> Operation:
+    row = Checkout.objects.select_for_update(of=("self",)).get(pk=checkout.pk)
+    if row.operation is not None:
+        return row.operation
+    operation = want(
+        project=checkout.project,
+        kind=OperationKind.CREATE_CHECKOUT,
+        path="/v1/checkout/sessions",
+        params=_session_params(checkout, holder),
+        actor=_actor(checkout),
+    )
+    Checkout.objects.filter(pk=row.pk).update(operation=operation)
+    return operation
+
+
+def _session_params(checkout: Checkout, holder: StripeCustomer) -> dict[str, object]:
+    mark = {
+        "latchkey_checkout": checkout.public_id,
+        "latchkey_project": checkout.project.slug,
+        "latchkey_consumer": checkout.consumer.public_id,
+        "plan": checkout.plan.code,
+    }
+    follows = (
+        "subscription_data" if checkout.mode == CheckoutMode.SUBSCRIPTION else "payment_intent_data"
+    )
+    return {
+        "mode": checkout.mode,
+        "customer": holder.stripe_customer_id,
+        "client_reference_id": checkout.consumer.public_id,
+        "line_items": [{"price": checkout.price.stripe_price_id, "quantity": checkout.quantity}],
+        # Every buyer comes back through us, so that access never waits for a webhook.
+        "success_url": f"{settings.PUBLIC_URL}/checkout/return?session_id={{CHECKOUT_SESSION_ID}}",
+        "cancel_url": checkout.cancel_url or f"{settings.PUBLIC_URL}/checkout/cancelled",
+        "metadata": mark,
+        follows: {"metadata": mark},
+    }
+
+
+def settle_session(operation: Operation, session: Object) -> None:
+    Checkout.objects.filter(operation=operation, state=CheckoutState.PENDING).update(
+        state=CheckoutState.OPEN,
+        stripe_session_id=session["id"],
+        session_url=session.get("url") or "",
+    )
+
+
+def fail_session(operation: Operation, problem: str) -> None:
+    Checkout.objects.filter(operation=operation).update(state=CheckoutState.FAILED, problem=problem)
+
+
+def _fail(checkout: Checkout, problem: str) -> Checkout:
+    checkout.state, checkout.problem = CheckoutState.FAILED, problem
+    checkout.save(update_fields=["state", "problem"])
+    return checkout
+
+
+# --- Closing one that must not be paid any more ---
+
+
+def _close(twin: Checkout, actor: str, at: datetime) -> None:
+    """End the older checkout at Stripe, so that it cannot be paid beside the new one."""
+    advance_checkout(checkout=twin, at=at)
+    if twin.state == CheckoutState.OPEN:
+        operation = want(
+            project=twin.project,
+            kind=OperationKind.EXPIRE_CHECKOUT,
+            path=f"/v1/checkout/sessions/{twin.stripe_session_id}/expire",
+            params={},
+            subject=twin.stripe_session_id,
+            actor=actor,
+        )
+        run_operation(operation=operation, at=at)
+        twin.refresh_from_db()
+    if twin.state in (CheckoutState.PENDING, CheckoutState.OPEN):
+        raise CheckoutBusy(
+            "An earlier checkout for this plan is being paid or closed. Try again in a moment."
+        )
+
+
+def settle_expiry(operation: Operation, session: Object) -> None:
+    Checkout.objects.filter(stripe_session_id=operation.subject).update(
+        state=CheckoutState.EXPIRED, problem="another checkout for the plan took its place"
+    )
+
+
+def fail_expiry(operation: Operation, problem: str) -> None:
+    """It was paid meanwhile: the sync of its customer says what follows."""
+
+
+def find_expired(operation: Operation) -> Object | None:
+    session = gateway.read(f"/v1/checkout/sessions/{operation.subject}")
+    return session if session["status"] == "expired" else None
+
+
+# --- What came of it ---
+
+
+def fulfil_checkout(*, checkout: Checkout, clock: Callable[[], datetime]) -> Checkout:
+    """Ask Stripe what came of an open checkout and give what was paid for.
+
+    The return page, the API and the sweeper call it; the webhook may be first, late or lost.
+    Raises StripeUnavailable, CustomerBusy.
+    """
+    if checkout.state == CheckoutState.PENDING:
+        advance_checkout(checkout=checkout, at=clock())
+    if checkout.state == CheckoutState.OPEN:
+        session = gateway.read(f"/v1/checkout/sessions/{checkout.stripe_session_id}")
+        if session["status"] != "open":
+            sync_customer(
+                stripe_customer_id=session["customer"],
+                clock=clock,
+                touched=[("checkout.session", session["id"])],
+            )
+    checkout.refresh_from_db()
+    return checkout

@@ -1,0 +1,144 @@
+"""What billing's endpoints accept and answer."""
+
+from rest_framework import serializers
+
+from billing.models import CheckoutMode
+
+USER_ID_LENGTH = 255
+
+
+class CheckoutRequest(serializers.Serializer):
+    """Seed fields: user_id, project_id, price_id, mode, success_url, cancel_url."""
+
+    user_id = serializers.CharField(max_length=USER_ID_LENGTH)
+    project_id = serializers.CharField(required=False, help_text="Yours; a number, slug or id.")
+    price_id = serializers.CharField(max_length=255, required=False)
+    plan = serializers.SlugField(max_length=50, required=False)
+    mode = serializers.ChoiceField(
+        choices=CheckoutMode.choices, default=CheckoutMode.SUBSCRIPTION.value
+    )
+    quantity = serializers.IntegerField(min_value=1, max_value=10_000, default=1)
+    success_url = serializers.CharField(
+        required=False, allow_blank=True, default="", help_text="Default: Latchkey's own page."
+    )
+    cancel_url = serializers.CharField(required=False, allow_blank=True, default="")
+    customer_email = serializers.EmailField(required=False, allow_blank=True, default="")
+
+    def validate(self, attrs: dict) -> dict:
+        if bool(attrs.get("price_id")) == bool(attrs.get("plan")):
+            raise serializers.ValidationError(
+                {"price_id": "Name what is bought: either price_id or plan."}
+            )
+        return attrs
+
+
+class PublicCheckoutRequest(serializers.Serializer):
+    """The body of the public checkout, which needs no key."""
+
+    plan = serializers.SlugField(max_length=50)
+    success_url = serializers.CharField()
+    cancel_url = serializers.CharField()
+    customer_email = serializers.EmailField(required=False, allow_blank=True, default="")
+
+
+class CheckoutKeySerializer(serializers.Serializer):
+    id = serializers.CharField()
+    prefix = serializers.CharField()
+    last4 = serializers.CharField()
+    claimable = serializers.BooleanField(help_text="True until somebody read the key once.")
+    key = serializers.CharField(allow_null=True, help_text="Only in the answer that claims it.")
+
+
+class CheckoutSerializer(serializers.Serializer):
+    id = serializers.CharField(help_text="chk_...")
+    session_id = serializers.CharField(allow_null=True, help_text="Stripe's cs_...")
+    state = serializers.CharField(help_text="pending, open, complete, expired or failed")
+    url = serializers.CharField(allow_null=True)
+    checkout_url = serializers.CharField(allow_null=True)
+    user_id = serializers.CharField()
+    project_id = serializers.IntegerField()
+    plan = serializers.CharField()
+    price_id = serializers.CharField()
+    mode = serializers.CharField()
+    subscription_id = serializers.CharField(allow_null=True)
+    payment_intent_id = serializers.CharField(allow_null=True)
+    problem = serializers.CharField(allow_null=True)
+    key = CheckoutKeySerializer(allow_null=True, required=False)
+
+
+class PublicCheckoutSerializer(serializers.Serializer):
+    url = serializers.CharField()
+
+
+class PortalRequest(serializers.Serializer):
+    user_id = serializers.CharField(max_length=USER_ID_LENGTH)
+    project_id = serializers.CharField(required=False)
+    return_url = serializers.CharField()
+
+
+class PortalSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    url = serializers.CharField()
+    portal_url = serializers.CharField()
+
+
+class EligibilityQuery(serializers.Serializer):
+    user_id = serializers.CharField(max_length=USER_ID_LENGTH)
+    project_id = serializers.CharField(required=False)
+
+
+class EligibilitySerializer(serializers.Serializer):
+    eligible = serializers.BooleanField()
+    reason = serializers.CharField(
+        help_text="eligible, unknown_user, no_customer or customer_deleted"
+    )
+    explanation = serializers.CharField()
+
+
+class MoneySerializer(serializers.Serializer):
+    currency = serializers.CharField()
+    amount_minor = serializers.IntegerField()
+
+
+class SubscriptionMetricsSerializer(serializers.Serializer):
+    project_id = serializers.IntegerField()
+    active_subscriptions = serializers.IntegerField()
+    by_status = serializers.DictField(child=serializers.IntegerField())
+    by_plan = serializers.DictField(child=serializers.IntegerField())
+    mrr = MoneySerializer(many=True)
+
+
+class RevenueQuery(serializers.Serializer):
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
+
+
+class RevenueLineSerializer(serializers.Serializer):
+    currency = serializers.CharField()
+    payments = serializers.IntegerField()
+    gross_minor = serializers.IntegerField()
+    refunded_minor = serializers.IntegerField()
+    net_minor = serializers.IntegerField()
+
+
+class RevenueSerializer(serializers.Serializer):
+    project_id = serializers.IntegerField()
+    revenue = RevenueLineSerializer(many=True)
+
+
+class ReplayRequest(serializers.Serializer):
+    event_ids = serializers.ListField(
+        child=serializers.CharField(max_length=255), min_length=1, max_length=100
+    )
+    reason = serializers.CharField(max_length=500)
+
+
+class ReplayedSerializer(serializers.Serializer):
+    event_id = serializers.CharField()
+    replayed = serializers.BooleanField()
+    problem = serializers.CharField(allow_null=True)
+
+
+class ReplaySerializer(serializers.Serializer):
+    replayed = serializers.IntegerField()
+    results = ReplayedSerializer(many=True)

@@ -1,0 +1,30 @@
+"""Celery's doorbells. Each only calls a service that finds its work in PostgreSQL."""
+
+from celery import shared_task
+
+from billing import inbox, missed, operations, sweep
+from config.clock import now
+
+
+@shared_task
+def work_inbox() -> int:
+    """Work off events that wait."""
+    return inbox.work_due(clock=now)
+
+
+@shared_task
+def settle_operations() -> int:
+    """Find out what became of calls to Stripe whose outcome is open."""
+    return operations.settle_due(at=now())
+
+
+@shared_task
+def sweep_checkouts() -> int:
+    """Look at checkouts whose end nobody told us."""
+    return sweep.sweep_checkouts(clock=now)
+
+
+@shared_task
+def fetch_missed_events() -> int:
+    """Take in events that Stripe made and we never received."""
+    return missed.fetch_missed_events(at=now())

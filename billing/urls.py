@@ -1,0 +1,35 @@
+"""Billing's paths. The seeds' spellings are aliases: one view each."""
+
+from django.urls import path
+
+from billing import views
+from billing.api.checkout import (
+    CheckoutClaimView,
+    CheckoutStateView,
+    CheckoutView,
+    PublicCheckoutView,
+)
+from billing.api.inbox import ReplayView
+from billing.api.metrics import RevenueView, SubscriptionMetricsView
+from billing.api.portal import PortalEligibilityView, PortalView
+
+WEBHOOKS = ("webhooks/stripe", "api/v1/webhooks/stripe", "billing/webhook", "api/billing/webhook")
+
+urlpatterns = [
+    *(path(spelling, views.stripe_webhook) for spelling in WEBHOOKS),
+    *(path(f"{spelling}/", views.stripe_webhook) for spelling in WEBHOOKS),
+    path("checkout/return", views.checkout_return, name="checkout-return"),
+    path("checkout/claim", views.claim_key, name="checkout-claim"),
+    path("checkout/cancelled", views.checkout_cancelled, name="checkout-cancelled"),
+    path("billing/create-checkout-session", PublicCheckoutView.as_view()),
+    path("api/v1/checkout/session", CheckoutView.as_view()),
+    path("api/v1/checkout/session/<str:reference>", CheckoutStateView.as_view()),
+    path("api/v1/checkout/session/<str:reference>/claim", CheckoutClaimView.as_view()),
+    path("api/v1/portal/session", PortalView.as_view()),
+    path("api/v1/portal/eligibility", PortalEligibilityView.as_view()),
+    path("api/v1/admin/inbox/replay", ReplayView.as_view()),
+    path(
+        "api/v1/metrics/project/<str:project_id>/subscriptions", SubscriptionMetricsView.as_view()
+    ),
+    path("api/v1/metrics/project/<str:project_id>/revenue", RevenueView.as_view()),
+]

@@ -1,0 +1,95 @@
+"""Stripe's state becomes ours by one way."""
+
+from datetime import timedelta
+
+import pytest
+from djstripe import models
+
+from billing import gateway
+from billing.customers import ensure_customer
+from billing.models import StripeCustomer, Subscription
+from billing.sync import NotOurs, sync_customer
+from entitlements.models import Grant
+from keystore.models import ApiKey
+from tests.conftest import NOON
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def stripe(path, _method="post", **params):
+    """What somebody does at Stripe without us."""
+    key = f"test:{path}:{params}"
+    return gateway.write(path, params, idempotency_key=key, method=_method)
+
+
+@pytest.fixture
+def customer(alice, stripe_world):
+    """Alice's customer at Stripe, with a card that works."""
+    holder = ensure_customer(consumer=alice, actor="system", at=NOON)
+    customer_id = holder.stripe_customer_id
+    card = stripe("/v1/payment_methods/pm_card_visa/attach", customer=customer_id)
+    stripe(
+        f"/v1/customers/{customer_id}",
+        invoice_settings={"default_payment_method": card["id"]},
+    )
+    return holder
+
+
+def subscribe(holder, price, **more):
+    items = [{"price": price.stripe_price_id}]
+    return stripe("/v1/subscriptions", customer=holder.stripe_customer_id, items=items, **more)
+
+
+def test_an_active_subscription_opens_its_plan_and_makes_a_key(customer, pro_monthly, clock):
+    found = subscribe(customer, pro_monthly)
+
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock)
+
+    subscription = Subscription.objects.get()
+    assert (subscription.status, subscription.mrr_minor) == ("active", 1499)
+    grant = Grant.objects.live(NOON).get()
+    assert (grant.plan, grant.source_ref) == (pro_monthly.plan, found["id"])
+    key = ApiKey.objects.get()
+    assert key.provisioned_for == f"{found['id']}:default"
+    assert key.plan_limit_per_minute == 600
+
+
+def test_a_second_sync_changes_nothing(customer, pro_monthly, clock):
+    subscribe(customer, pro_monthly)
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock)
+
+    report = sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock)
+
+    assert report.changed_grants == []
+    assert ApiKey.objects.count() == 1
+
+
+def test_cancelling_ends_the_grant_and_revokes_the_key(customer, pro_monthly, clock):
+    found = subscribe(customer, pro_monthly)
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock)
+
+    stripe(f"/v1/subscriptions/{found['id']}", _method="delete")
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock)
+
+    assert list(Grant.objects.live(NOON + timedelta(seconds=1))) == []
+    assert ApiKey.objects.get().revoked_at is not None
+
+
+def test_a_customer_of_nobody_is_not_ours(stripe_world, journal, clock):
+    stranger = stripe("/v1/customers", email="stranger@example.com")
+
+    with pytest.raises(NotOurs):
+        sync_customer(stripe_customer_id=stranger["id"], clock=clock)
+    assert StripeCustomer.objects.count() == 0
+
+
+def test_everything_is_mirrored_without_a_complaint(customer, pro_monthly, clock):
+    subscribe(customer, pro_monthly)
+
+    report = sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock, full=True)
+
+    assert report.mirror_problems == []
+    kinds = [models.Customer, models.Subscription, models.Price, models.Product, models.Invoice]
+    assert [kind.objects.count() for kind in kinds] == [1, 1, 1, 1, 1]
+    assert [models.Charge.objects.count(), models.PaymentIntent.objects.count()] == [1, 1]
+    assert models.APIKey.objects.count() == 0
