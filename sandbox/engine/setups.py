@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sandbox import generic
@@ -11,6 +12,9 @@ from sandbox.store import Object
 
 if TYPE_CHECKING:
     from sandbox.world import Sandbox
+
+# Called with (sandbox, intent) when a card has been saved: Checkout and the portal listen.
+on_succeeded: list[Callable[[Sandbox, Object], None]] = []
 
 
 def create_setup(sandbox: Sandbox, given: dict[str, Any]) -> Object:
@@ -61,6 +65,8 @@ def _succeed(sandbox: Sandbox, intent: Object, method: Object) -> Object:
     sandbox.store.hide(method["id"], is_saved=True)
     intent.update(status="succeeded", next_action=None, last_setup_error=None)
     sandbox.emit("setup_intent.succeeded", intent)
+    for listener in on_succeeded:
+        listener(sandbox, intent)
     return intent
 
 
