@@ -23,7 +23,7 @@ from keystore.serializers import (
     KeyShown,
     Problem,
     RegisterRequest,
-    RevokeRequest,
+    RevokeKeyRequest,
 )
 from keystore.services import issue_key, register_consumer, revoke_key
 
@@ -119,13 +119,13 @@ class RevokeKeyView(IdempotentWrites):
 
     @extend_schema(
         operation_id="keys_revoke",
-        request=RevokeRequest,
+        request=RevokeKeyRequest,
         parameters=[IDEMPOTENCY_KEY],
         responses={200: KeyShown, 404: Problem, **PROBLEMS},
     )
     def post(self, request: Request, key_id: str) -> Response:
         """End a key for ever. No request that starts after this answer is accepted with it."""
-        asked, project = _asked(RevokeRequest, request)
+        asked, project = _asked(RevokeKeyRequest, request)
         key = consumer_key(project=project, key_id=key_id)
         revoke_key(key=key, actor=_caller(request).actor, reason=asked["reason"], at=now())
         return Response(KeyShown(consumer_key(project=project, key_id=key_id)).data)

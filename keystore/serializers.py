@@ -110,7 +110,7 @@ class IssuedKeyShown(KeyShown):
         return str(self.context["plaintext"])
 
 
-class RevokeRequest(serializers.Serializer[Any]):
+class RevokeKeyRequest(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 
 

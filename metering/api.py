@@ -59,10 +59,14 @@ class VerifyView(APIView):
     """GET for gateways that ask with the consumer's own key, POST for apps that hold one."""
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        return [AppKeyAuthentication()] if self.request.method == "POST" else []
+        return [AppKeyAuthentication()] if self._asks_for_others() else []
 
     def get_permissions(self) -> list[Any]:
-        return [scope("keys:read")()] if self.request.method == "POST" else []
+        return [scope("keys:read")()] if self._asks_for_others() else []
+
+    def _asks_for_others(self) -> bool:
+        # The schema generator asks once before it has a request.
+        return self.request is None or self.request.method == "POST"
 
     @extend_schema(
         operation_id="keys_verify_by_header",
