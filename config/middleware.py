@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 
 from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 
 from config import problems
@@ -35,6 +36,19 @@ class RequestIdMiddleware:
             log_request(request, response, seconds=time.perf_counter() - started)
         response["X-Request-Id"] = request_id
         return response
+
+
+class NoNulMiddleware:
+    """400 for a NUL in path or query: PostgreSQL's text cannot hold one, so nothing matches it."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        query = request.META.get("QUERY_STRING", "")
+        if "\0" in request.path or "%00" in query or "\0" in query:
+            return problems.bad_request(request, SuspiciousOperation())
+        return self.get_response(request)
 
 
 class ContentSecurityPolicyMiddleware:

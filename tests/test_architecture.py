@@ -120,7 +120,7 @@ def computed_defaults(tree: ast.AST) -> list[str]:
 
 
 def is_constant(node: ast.AST) -> bool:
-    """A default that cannot differ between import and call: literals, names, `Enum.MEMBER`, `signal.SIGTERM`."""
+    """A default that cannot differ between import and call, `Enum.MEMBER` included."""
     if isinstance(node, ast.Constant | ast.Name):
         return True
     if isinstance(node, ast.UnaryOp):

@@ -22,9 +22,8 @@ def own_imports(code: str) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names.append(node.module or "")
-    return [
-        name for name in names if name.split(".")[0] in [*APPS, "config"] and name not in ALLOWED
-    ]
+    ours = {*APPS, "config"}
+    return [name for name in names if name.split(".")[0] in ours and name not in ALLOWED]
 
 
 def test_no_model_change_lacks_its_migration(db):
