@@ -116,11 +116,14 @@ def _once(
     saved = sandbox.idempotency.begin(request.key, account=request.account, request=wish, at=at)
     if saved:
         return saved, True
-    answer, is_saved = _execute(call, request_id, faults)
-    if is_saved:
-        sandbox.idempotency.finish(request.key, account=request.account, answer=answer)
-    else:
-        sandbox.idempotency.forget(request.key, account=request.account)
+    is_saved = False
+    try:
+        answer, is_saved = _execute(call, request_id, faults)
+        if is_saved:
+            sandbox.idempotency.finish(request.key, account=request.account, answer=answer)
+    finally:
+        if not is_saved:
+            sandbox.idempotency.forget(request.key, account=request.account)
     return answer, False
 
 

@@ -15,6 +15,8 @@ from sandbox.store import Object, new_id
 if TYPE_CHECKING:
     from sandbox.world import Sandbox
 
+COPIED_FROM_CUSTOMER = ("email", "name", "phone", "address", "shipping", "tax_exempt")
+
 # Called with (sandbox, invoice, outcome); outcome is paid, failed, challenge or voided.
 on_outcome: list[Callable[[Sandbox, Object, str], None]] = []
 
@@ -34,12 +36,11 @@ def assemble_invoice(
 ) -> Object:
     """A draft with its sums; nothing is stored, so previews use it as well."""
     invoice = blank("invoice")
-    account = sandbox.store.get("account", "acct_sandbox0000000001")
     merge_metadata(invoice, values.pop("metadata", None))
     invoice["metadata"] = invoice["metadata"] or {}
     invoice.update(
         id=new_id("invoice"),
-        account_country=account["country"],
+        account_country="US",
         account_name="Latchkey sandbox (not Stripe)",
         auto_advance=values.pop("auto_advance", True),
         billing_reason=reason,
@@ -48,14 +49,11 @@ def assemble_invoice(
         customer=customer["id"],
         default_tax_rates=tax_rates or [],
         discounts=list(discounts or []),
-        effective_at=None,
         period_start=at,
         period_end=at,
         status="draft",
         test_clock=customer["test_clock"],
-        **{f"customer_{name}": customer[name] for name in ("email", "name", "phone", "address")},
-        customer_shipping=customer["shipping"],
-        customer_tax_exempt=customer["tax_exempt"],
+        **{f"customer_{name}": customer[name] for name in COPIED_FROM_CUSTOMER},
         customer_tax_ids=[],
     )
     if subscription:
