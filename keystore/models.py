@@ -66,6 +66,7 @@ class Consumer(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
+        permissions = [("view_personal_data", "Can see e-mail addresses and raw Stripe data")]
         constraints = [
             # Two requests that register the same user at once find one row.
             models.UniqueConstraint(
@@ -140,7 +141,10 @@ class ApiKey(models.Model):
     class Meta:
         verbose_name = "API key"
         verbose_name_plural = "API keys"
-        permissions = [("revoke_apikey", "Can revoke an API key")]
+        permissions = [
+            ("issue_apikey", "Can issue an API key for an app"),
+            ("revoke_apikey", "Can revoke an API key"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=Q(app=None, consumer__isnull=False) | Q(app__isnull=False, consumer=None),

@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('public_id', models.CharField(default=functools.partial(keystore.ids.new_id, *('op',), **{}), max_length=40, unique=True)),
-                ('kind', models.CharField(choices=[('create_customer', 'Create Customer'), ('create_checkout', 'Create Checkout'), ('expire_checkout', 'Expire Checkout'), ('create_portal', 'Create Portal'), ('cancel_subscription', 'Cancel Subscription'), ('refund', 'Refund'), ('create_product', 'Create Product'), ('update_product', 'Update Product'), ('create_price', 'Create Price'), ('update_price', 'Update Price')], max_length=30)),
+                ('kind', models.CharField(choices=[('create_customer', 'Create Customer'), ('create_checkout', 'Create Checkout'), ('expire_checkout', 'Expire Checkout'), ('create_portal', 'Create Portal'), ('cancel_subscription', 'Cancel Subscription'), ('refund', 'Refund'), ('create_product', 'Create Product'), ('update_product', 'Update Product'), ('create_price', 'Create Price'), ('update_price', 'Update Price'), ('create_feature', 'Create Feature'), ('attach_feature', 'Attach Feature')], max_length=30)),
                 ('subject', models.CharField(blank=True, max_length=255)),
                 ('path', models.CharField(max_length=255)),
                 ('method', models.CharField(default='post', max_length=6)),
@@ -198,6 +198,9 @@ class Migration(migrations.Migration):
                 ('consumer', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='stripe_customer', to='keystore.consumer')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='stripe_customers', to='keystore.project')),
             ],
+            options={
+                'permissions': [('sync_stripecustomer', 'Can sync a customer with Stripe'), ('view_mirror', "Can see Stripe's objects as they are mirrored")],
+            },
         ),
         migrations.CreateModel(
             name='Subscription',

@@ -25,6 +25,12 @@ class StripeCustomer(models.Model):
     synced_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
 
+    class Meta:
+        permissions = [
+            ("sync_stripecustomer", "Can sync a customer with Stripe"),
+            ("view_mirror", "Can see Stripe's objects as they are mirrored"),
+        ]
+
     def __str__(self) -> str:
         return self.stripe_customer_id
 

@@ -50,6 +50,9 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(blank=True, max_length=200)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
+            options={
+                'permissions': [('view_personal_data', 'Can see e-mail addresses and raw Stripe data')],
+            },
         ),
         migrations.CreateModel(
             name='Project',
@@ -94,7 +97,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'API key',
                 'verbose_name_plural': 'API keys',
-                'permissions': [('revoke_apikey', 'Can revoke an API key')],
+                'permissions': [('issue_apikey', 'Can issue an API key for an app'), ('revoke_apikey', 'Can revoke an API key')],
             },
         ),
         migrations.CreateModel(
