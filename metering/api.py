@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -53,6 +53,11 @@ class WhoamiView(APIView):
         return _response(
             identify(token=token_in(request.META), remote_ip=remote_address(request.META), at=now())
         )
+
+
+@extend_schema_view(get=extend_schema(operation_id="whoami_at_root"))
+class RootWhoamiView(WhoamiView):
+    """The same at the path that gateways know; the schema needs a name for each."""
 
 
 class VerifyView(APIView):
