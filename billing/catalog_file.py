@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import yaml
@@ -201,7 +202,7 @@ def _require_distinct_prices(place: Place, plans: Iterable[PlanSpec]) -> None:
             seen.add(name)
 
 
-# --- What the environment says -----------------------------------------------------------------------
+# --- What the environment says ----------------------------------------------------------------
 
 
 def _overridden(project: ProjectSpec, variables: Mapping[str, str]) -> ProjectSpec:
@@ -223,7 +224,7 @@ def _override(plan: PlanSpec, variables: Mapping[str, str]) -> PlanSpec:
     return replace(plan, limit_per_minute=int(limit)) if limit else plan
 
 
-# --- And back --------------------------------------------------------------------------------------------
+# --- And back ---------------------------------------------------------------------------------
 
 
 def dump_catalog(projects: Iterable[ProjectSpec]) -> str:
@@ -290,3 +291,9 @@ def _price_tree(price: PriceSpec, prefix: str) -> dict[str, Any]:
 def _filled(**entries: Any) -> dict[str, Any]:
     """Only what says something."""
     return {name: value for name, value in entries.items() if value not in (None, "", [], {})}
+
+
+def keep_heading(text: str) -> str:
+    """The comments above the first entry of a file, for the file that replaces it."""
+    lines = text.splitlines(keepends=True)
+    return "".join(takewhile(lambda line: line.startswith("#") or not line.strip(), lines))

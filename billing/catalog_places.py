@@ -54,10 +54,13 @@ class Place:
             raise self.refuse(f"must be text, not {_shown(self.value)}; quote it.")
         return self.value
 
-    def whole(self, least: int = 0) -> int:
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < least:
-            raise self.refuse(f"must be a whole number from {least} on, not {_shown(self.value)}.")
-        return self.value
+    def whole(self, least: int = 0, most: int = LARGEST) -> int:
+        is_number = isinstance(self.value, int) and not isinstance(self.value, bool)
+        if not is_number or not least <= self.value <= most:
+            raise self.refuse(
+                f"must be a whole number from {least} to {most}, not {_shown(self.value)}."
+            )
+        return int(self.value)
 
     def flag(self) -> bool:
         if not isinstance(self.value, bool):

@@ -28,6 +28,12 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=30)  # longer than any one call may take
 KEY_LIFETIME = timedelta(hours=23)  # Stripe may forget a key after 24 h
 SAVED_5XX_WAIT = timedelta(minutes=2)  # for the failed execution to become visible or not
+# Stripe takes no metadata with these: they are found again by what they change.
+UNMARKED = (
+    OperationKind.EXPIRE_CHECKOUT,
+    OperationKind.CREATE_PORTAL,
+    OperationKind.ATTACH_FEATURE,
+)
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
 LOOK_BACK = timedelta(minutes=10)  # clocks differ; Stripe's `created` has whole seconds
@@ -181,7 +187,7 @@ def _state_if_unsent(tried_before: bool) -> OperationState:
 
 def _marked(operation: Operation) -> dict[str, Any]:
     """The parameters, with the mark by which the object is found again."""
-    if operation.method != "post" or operation.subject.startswith("cs_"):
+    if operation.method != "post" or operation.kind in UNMARKED:
         return dict(operation.params)
     metadata = {**operation.params.get("metadata", {}), "operation_id": operation.public_id}
     return {**operation.params, "metadata": metadata}

@@ -1,6 +1,6 @@
 """What follows when an operation at Stripe is settled, kind by kind."""
 
-from billing import checkout, customers, refunds, subscriptions
+from billing import catalog, checkout, customers, refunds, subscriptions
 from billing.models import OperationKind
 from billing.operations import Kind, find_by_mark, register
 
@@ -59,3 +59,4 @@ def install() -> None:
             find=lambda operation: None,  # a second portal session harms nobody
         ),
     )
+    catalog.install()

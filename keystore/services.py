@@ -185,6 +185,15 @@ def retire_key(*, project: Project, slot: str, reason: str, at: datetime) -> boo
     return key is not None and revoke_key(key=key, actor=SYSTEM, reason=reason, at=at)
 
 
+@transaction.atomic
+def set_plan_limit(*, project: Project, slots: Sequence[str], limit_per_minute: int | None) -> int:
+    """Give the keys of these slots their plan's new rate limit; own limits still win."""
+    keys = ApiKey.objects.filter(project=project, provisioned_for__in=slots, revoked_at=None)
+    limit = {"plan_limit_per_minute": limit_per_minute}
+    ordered = keys.select_related("consumer", "project").order_by("pk")
+    return sum(_change(key, Q(), limit, act="key.update", actor=SYSTEM) for key in ordered)
+
+
 def disable_key(*, key: ApiKey, actor: str, reason: str, at: datetime) -> bool:
     """Switch a key off until staff switch it on again; outranks a missing payment."""
     return _change(

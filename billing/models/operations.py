@@ -21,6 +21,8 @@ class OperationKind(models.TextChoices):
     UPDATE_PRODUCT = "update_product"
     CREATE_PRICE = "create_price"
     UPDATE_PRICE = "update_price"
+    CREATE_FEATURE = "create_feature"
+    ATTACH_FEATURE = "attach_feature"
 
 
 class OperationState(models.TextChoices):
