@@ -53,8 +53,6 @@ class RequestHandler(BaseHTTPRequestHandler):
         except UnicodeDecodeError:
             return self._json(400, {"error": {"message": "The body is not UTF-8."}})
         path = urlsplit(self.path).path
-        if path == "/":
-            return self._send(200, "text/plain", b"Latchkey's sandbox. It is not Stripe.\n", {})
         if path.startswith(control.PREFIX):
             return self._json(*control.respond(self.server.sandbox, self.command, path, body))
         if path.startswith("/v1/") or path.startswith("/v2/"):

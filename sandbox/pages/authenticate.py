@@ -5,7 +5,7 @@ from __future__ import annotations
 from sandbox.engine import checkout, purchase, setups
 from sandbox.errors import StripeError
 from sandbox.money import show
-from sandbox.pages.layout import Html, message, not_found, page as html_page, redirect, render
+from sandbox.pages.layout import Html, document, message, not_found, redirect, render
 from sandbox.registry import PageAnswer, PageRequest, page
 from sandbox.store import Object
 
@@ -31,7 +31,7 @@ def ask(request: PageRequest) -> PageAnswer:
         "</form></div>",
         amount=amount,
     )
-    return html_page("Authentication", body, narrow=True)
+    return document("Authentication", body, narrow=True)
 
 
 @page("POST /pages/authenticate/{intent}")
@@ -77,5 +77,3 @@ def _next(request: PageRequest, intent: Object) -> PageAnswer:
         return redirect(url)
     words = "The payment was not authenticated." if failed else "You may close this page."
     return message("Authentication failed" if failed else "Thank you", words)
-
-

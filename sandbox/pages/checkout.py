@@ -10,11 +10,11 @@ from sandbox.pages.card_form import card_fields, email_field, quick_buttons, rea
 from sandbox.pages.layout import (
     Html,
     anchor,
+    document,
     join,
     message,
     not_found,
     note,
-    page as html_page,
     redirect,
     render,
 )
@@ -124,7 +124,7 @@ def _form(request: PageRequest, session: Object, error: str | None) -> PageAnswe
         verb=_verb(session),
         quick=quick_buttons() if needs else Html(),
     )
-    return html_page("Checkout", body, status=200 if error is None else 402)
+    return document("Checkout", body, status=200 if error is None else 402)
 
 
 def _verb(session: Object) -> str:
@@ -141,7 +141,8 @@ def _summary(request: PageRequest, session: Object) -> Html:
     link = anchor(back, "← Back", css="soft small") if back else Html()
     if session["mode"] == "setup":
         return render(
-            "<p>{link}</p><h1>Save a card</h1><p class='soft'>Nothing is charged now.</p>", link=link
+            '<p>{link}</p><h1>Save a card</h1><p class="soft">Nothing is charged now.</p>',
+            link=link,
         )
     currency = session["currency"]
     items = checkout.items_in(request.sandbox, session)

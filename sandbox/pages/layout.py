@@ -46,7 +46,7 @@ def join(parts: Iterable[Html]) -> Html:
     return Html("".join(parts))
 
 
-def page(title: str, body: Html, *, narrow: bool = False, status: int = 200) -> PageAnswer:
+def document(title: str, body: Html, *, narrow: bool = False, status: int = 200) -> PageAnswer:
     text = render(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
@@ -75,7 +75,7 @@ def message(title: str, words: str, *, link: Html | None = None, status: int = 2
         words=words,
         link=link or Html(),
     )
-    return page(title, body, narrow=True, status=status)
+    return document(title, body, narrow=True, status=status)
 
 
 def not_found(what: str) -> PageAnswer:
@@ -93,9 +93,7 @@ def anchor(url: str, words: str, *, css: str = "") -> Html:
 def note(words: str | None, kind: str = "bad") -> Html:
     if not words:
         return Html()
-    return render(
-        '<div class="note {kind}" role="alert">{words}</div>', kind=kind, words=words
-    )
+    return render('<div class="note {kind}" role="alert">{words}</div>', kind=kind, words=words)
 
 
 def chip(word: str) -> Html:

@@ -37,6 +37,9 @@ def create_payment_intent(call: Call) -> Object:
 
 
 def _confirm(call: Call, intent: Object, options: dict[str, Any]) -> None:
+    if options.get("return_url"):
+        # The page of the challenge sends the buyer there.
+        call.store.hide(intent["id"], return_url=options["return_url"])
     outcome = payments.confirm_intent(
         call.sandbox,
         intent,
