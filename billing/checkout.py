@@ -185,7 +185,7 @@ def advance_checkout(*, checkout: Checkout, at: datetime) -> Checkout:
         except gateway.StripeRefused as refusal:
             return _fail(checkout, refusal.message)
         if holder is not None:
-            run_operation(operation=_session_operation(checkout, holder), at=at)
+            run_operation(operation=_session_operation(checkout, holder, at), at=at)
     checkout.refresh_from_db()
     return checkout
 
@@ -195,7 +195,7 @@ def _actor(checkout: Checkout) -> str:
 
 
 @transaction.atomic
-def _session_operation(checkout: Checkout, holder: StripeCustomer) -> Operation:
+def _session_operation(checkout: Checkout, holder: StripeCustomer, at: datetime) -> Operation:
     row = Checkout.objects.select_for_update(of=("self",)).get(pk=checkout.pk)
     if row.operation is not None:
         return row.operation
@@ -205,6 +205,7 @@ def _session_operation(checkout: Checkout, holder: StripeCustomer) -> Operation:
         path="/v1/checkout/sessions",
         params=_session_params(checkout, holder),
         actor=_actor(checkout),
+        at=at,
     )
     Checkout.objects.filter(pk=row.pk).update(operation=operation)
     return operation
@@ -265,6 +266,7 @@ def _close(twin: Checkout, actor: str, at: datetime) -> None:
             params={},
             subject=twin.stripe_session_id,
             actor=actor,
+            at=at,
         )
         run_operation(operation=operation, at=at)
         twin.refresh_from_db()

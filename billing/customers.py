@@ -28,6 +28,7 @@ def ensure_customer(*, consumer: Consumer, actor: str, at: datetime) -> StripeCu
             params=_params(consumer),
             subject=consumer.public_id,
             actor=actor,
+            at=at,
         )
     except OperationPending:
         operation = Operation.objects.get(

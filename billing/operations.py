@@ -73,6 +73,7 @@ def want(
     path: str,
     params: Mapping[str, Any],
     actor: str,
+    at: datetime,
     subject: str = "",
     method: str = "post",
 ) -> Operation:
@@ -91,6 +92,8 @@ def want(
                 subject=subject,
                 actor=actor,
                 request_id=current_request_id(),
+                created_at=at,
+                next_attempt_at=at,
             )
     except IntegrityError as twin:
         if "operation_once_per_subject" not in str(twin):

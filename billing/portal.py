@@ -69,6 +69,7 @@ def open_portal(
             "return_url": return_url,
         },
         actor=actor,
+        at=at,
     )
     session = run_operation(operation=operation, at=at)
     if session is None:

@@ -61,6 +61,7 @@ def _write_down(
         params=_params(payment, amount_minor, reason),
         subject=payment.stripe_charge_id,
         actor=actor,
+        at=at,
     )
     refund = Refund.objects.create(
         project=payment.project,

@@ -1,12 +1,14 @@
 """Changes to subscriptions at Stripe."""
 
+from datetime import datetime
+
 from billing import access, gateway
 from billing.gateway import Object
 from billing.models import Operation, OperationKind, Subscription
 from billing.operations import want
 
 
-def want_cancel(*, subscription: Subscription, actor: str) -> Operation:
+def want_cancel(*, subscription: Subscription, actor: str, at: datetime) -> Operation:
     """Write down that a subscription is to end now; run the operation after the commit."""
     return want(
         project=subscription.project,
@@ -16,6 +18,7 @@ def want_cancel(*, subscription: Subscription, actor: str) -> Operation:
         params={},
         subject=subscription.stripe_subscription_id,
         actor=actor,
+        at=at,
     )
 
 
