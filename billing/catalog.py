@@ -123,7 +123,7 @@ def _require_adopted(project: ProjectSpec, stripe: StripeState) -> None:
 
 def _carry_out(project: Project, change: Change, actor: str, at: datetime) -> None:
     assert change.wish is not None
-    operation = _operation(project, change.wish, actor)
+    operation = _operation(project, change.wish, actor, at)
     run_operation(operation=operation, at=at)
     if operation.state == OperationState.FAILED:
         raise CatalogMistake(f"Stripe refused to {change.act} {change.what}: {operation.error}")
@@ -133,7 +133,7 @@ def _carry_out(project: Project, change: Change, actor: str, at: datetime) -> No
         )
 
 
-def _operation(project: Project, wish: Wish, actor: str) -> Operation:
+def _operation(project: Project, wish: Wish, actor: str, at: datetime) -> Operation:
     """A new operation, or the unfinished one that an earlier push left."""
     try:
         return want(
@@ -143,6 +143,7 @@ def _operation(project: Project, wish: Wish, actor: str) -> Operation:
             params=wish.params,
             subject=wish.subject,
             actor=actor,
+            at=at,
         )
     except OperationPending:
         return Operation.objects.get(kind=wish.kind, subject=wish.subject, state__in=OPEN_STATES)
