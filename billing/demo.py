@@ -1,0 +1,116 @@
+"""The demo data: the project, the key and the people of the examples. Never for real money."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from billing import catalog, gateway
+from billing.catalog_file import parse_catalog
+from billing.catalog_spec import PlanSpec, PriceSpec, ProjectSpec
+from billing.demo_logins import Logins
+from billing.demo_people import invite_people
+from config.errors import Conflict, DomainError
+from keystore.models import Project
+from keystore.services import import_key
+
+FILE = "catalog/space_journal.yaml"
+APP_NAME = "space_journal_backend"
+APP_KEY = "sk_demo_space_journal"  # public knowledge: it opens nothing but demo data
+ACTOR = "system"
+
+
+class DemoRefused(Conflict):
+    code = "demo_refused"
+
+
+@dataclass
+class DemoReport:
+    """What was done, and what could not be, in sentences."""
+
+    project: Project
+    problems: list[str] = field(default_factory=list)
+
+
+def refuse_where_it_hurts(*, forced: bool) -> None:
+    """Raises DemoRefused where strangers could reach a key that everybody knows."""
+    if settings.STRIPE_LIVE_MODE:
+        raise DemoRefused("The Stripe key is a live one: demo data would cost real money.")
+    if not settings.DEBUG and not forced:
+        raise DemoRefused(
+            f"DEBUG is off, so this looks like production, and {APP_KEY} is known to everybody. "
+            "Use --force-demo if this really is a demo."
+        )
+
+
+def build_demo(*, logins: Logins, clock: Callable[[], datetime]) -> DemoReport:
+    """Make whatever of the demo data is missing; a second call changes nothing.
+
+    Without Stripe everything but the buyers is made.
+    """
+    spec = read_catalog()
+    catalog.push_tables(project=spec, actor=ACTOR, at=clock())
+    project = Project.objects.get(slug=spec.slug)
+    report = DemoReport(project)
+    _make_app(project, clock())
+    logins.make_all()
+    try:
+        seed_prices(spec)
+        catalog.push(project=spec, actor=ACTOR, clock=clock)
+        invite_people(project=project, logins=logins, clock=clock)
+    except (DomainError, gateway.OutcomeUnknown) as problem:
+        catalog.push_known_prices(project=spec)
+        report.problems.append(
+            f"Stripe at {settings.STRIPE_API_BASE} did not play along ({problem}); plans and "
+            "prices are in the tables. Run `make demo` again when it answers."
+        )
+    return report
+
+
+def read_catalog() -> ProjectSpec:
+    text = (Path(settings.BASE_DIR) / FILE).read_text(encoding="utf-8")
+    return parse_catalog(text, variables=settings.CATALOG_VARIABLES)[0]
+
+
+@transaction.atomic
+def _make_app(project: Project, at: datetime) -> None:
+    app, _ = project.apps.get_or_create(name=APP_NAME)
+    import_key(
+        project=project,
+        owner=app,
+        plaintext=APP_KEY,
+        name="demo",
+        scopes=["*"],
+        actor=ACTOR,
+        at=at,
+    )
+
+
+def seed_prices(spec: ProjectSpec) -> None:
+    """Let the sandbox have the prices under the ids that the examples use. Not for Stripe."""
+    if not settings.STRIPE_USES_SANDBOX:
+        return
+    for plan in spec.plans:
+        for price in plan.prices:
+            if price.stripe_id:
+                _seed_price(spec, plan, price)
+
+
+def _seed_price(spec: ProjectSpec, plan: PlanSpec, price: PriceSpec) -> None:
+    try:
+        gateway.read(f"/v1/prices/{price.stripe_id}")
+    except gateway.StripeMissing:
+        wanted = {
+            "id": price.stripe_id,
+            "product": f"latchkey_{spec.slug}_{plan.code}",
+            "product_name": f"{spec.name} {plan.title}",
+            "unit_amount": price.terms.amount_minor,
+            "currency": price.terms.currency,
+            "interval": price.terms.interval,
+            "interval_count": price.terms.interval_count,
+        }
+        key = f"demo:{price.stripe_id}"
+        gateway.write("/v1/_sandbox/prices", wanted, idempotency_key=key)
