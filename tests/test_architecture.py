@@ -11,7 +11,15 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ["keystore", "entitlements", "metering", "billing"]  # each may import those before it
 PLUMBING = ("config.errors", "config.clock")  # what an app may import of config
-HTTP_FILES = ("api", "serializers", "authentication", "permissions", "pagination", "idempotency")
+HTTP_FILES = (
+    "api",
+    "serializers",
+    "authentication",
+    "permissions",
+    "pagination",
+    "throttling",
+    "idempotency",
+)
 MAY_IMPORT = {  # a library -> the files that may import it
     "stripe": ["billing/gateway.py", "sandbox/*"],
     "djstripe": ["billing/mirror.py", "billing/admin/mirror.py", "config/*"],

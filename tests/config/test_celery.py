@@ -1,7 +1,9 @@
 import importlib
+import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from celery import signals
@@ -78,6 +80,39 @@ def test_heartbeat_leaves_its_time():
     app.tasks["config.heartbeat"]()
 
     assert heartbeat.age_seconds() < 5
+
+
+@pytest.fixture
+def worker(tmp_path):
+    """A real worker on the test's broker; gives the file of its log."""
+    log = tmp_path / "worker.log"
+    command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--pool=solo"]
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [*command, "--loglevel=INFO", "--without-gossip", "--without-mingle"],
+            cwd=paths.ROOT,
+            stdout=output,
+            stderr=output,
+        )
+        yield log
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.slow
+def test_request_id_reaches_a_real_worker(worker):
+    heartbeat.client.cache_clear()
+    with bound("req_from_web"):
+        app.send_task("config.heartbeat")
+
+    end = time.monotonic() + 60
+    while "succeeded" not in worker.read_text() and time.monotonic() < end:
+        time.sleep(0.1)
+
+    lines = [json.loads(line) for line in worker.read_text().splitlines() if line[:1] == "{"]
+    (done,) = [line for line in lines if "succeeded" in line["message"]]
+    assert done["request_id"] == "req_from_web"
+    assert heartbeat.age_seconds() < 60
 
 
 @pytest.mark.slow
