@@ -54,9 +54,10 @@ class Children:
         *,
         environment: Mapping[str, str],
         stop_signal: signal.Signals = signal.SIGTERM,
+        show: Callable[[str], None] | None = None,
         **popen: Any,
     ) -> Child:
-        """Start a process in a session of its own; its output appears behind its name."""
+        """Start a process in a session of its own; `show` gets its lines instead of everyone's."""
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -68,16 +69,24 @@ class Children:
             **popen,
         )
         self._tell_watchdog(f"group {process.pid} {int(stop_signal)}")
-        output = threading.Thread(target=self._pump, args=(name, process), daemon=True)
+        show = show or self._behind(name)
+        output = threading.Thread(target=_pump, args=(process, show), daemon=True)
         output.start()
         child = Child(name, process, stop_signal, output)
         self.running.append(child)
         self._changed()
         return child
 
-    def run(self, name: str, command: Sequence[str], *, environment: Mapping[str, str]) -> None:
+    def run(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        show: Callable[[str], None] | None = None,
+    ) -> None:
         """Run a process to its end; StackFailed if it fails."""
-        child = self.spawn(name, command, environment=environment)
+        child = self.spawn(name, command, environment=environment, show=show)
         while child.process.poll() is None:
             if self.stopping.wait(0.05):
                 return
@@ -146,13 +155,18 @@ class Children:
         self._lifeline.stdin.write(f"{line}\n".encode())
         self._lifeline.stdin.flush()
 
-    def _pump(self, name: str, process: subprocess.Popen[bytes]) -> None:
+    def _behind(self, name: str) -> Callable[[str], None]:
+        """Shows lines behind a name, in a colour of its own on a terminal."""
         prefix = f"{name:>9} | "
         if sys.stdout.isatty():
             prefix = f"\033[{COLOURS[len(self.running) % len(COLOURS)]}m{prefix}\033[0m"
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.show(prefix + line.decode(errors="replace").rstrip("\n"))
+        return lambda line: self.show(prefix + line)
+
+
+def _pump(process: subprocess.Popen[bytes], show: Callable[[str], None]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        show(line.decode(errors="replace").rstrip("\n"))
 
 
 def _die_with_parent() -> Callable[[], None] | None:

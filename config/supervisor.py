@@ -1,6 +1,7 @@
 """`make run`: the whole product in one terminal; Ctrl-C stops all of it."""
 
 import argparse
+import hashlib
 import os
 import shutil
 import signal
@@ -123,26 +124,57 @@ def start(children: Children, environment: DevEnvironment, port: int) -> None:
     """Bring up every part in order and print where it is; stops early when told to."""
     began = time.monotonic()
 
-    def manage(*arguments: str) -> None:
+    walk: list[str] = []
+
+    def manage(*arguments: str, show: Callable[[str], None] | None = None) -> None:
         command = [PYTHON, str(paths.ROOT / "manage.py"), *arguments]
-        children.run(arguments[0], command, environment=environment.variables)
+        children.run(arguments[0], command, environment=environment.variables, show=show)
 
     steps: tuple[Callable[[], None], ...] = (
         lambda: start_stores(children, environment),
         lambda: start_sandbox(children, environment, port),
-        lambda: manage("migrate", "-v0"),
+        lambda: migrate(manage, environment),
         lambda: start_application(children, environment, port),
-        lambda: manage("demo", "-v0"),
+        lambda: fill_demo(manage, walk, port),
         lambda: children.wait_until("web", lambda: answers_ready(port), seconds=90),
-        lambda: say(addresses(environment, port)),
-        lambda: manage("demo", "--print-walk", f"--port={port}"),
-        lambda: say(f"\nLatchkey is ready after {time.monotonic() - began:.1f} s."),
+        lambda: say("\n".join(["", *walk, addresses(environment, port), ""])),
+        lambda: say(f"Latchkey is ready after {time.monotonic() - began:.1f} s."),
         lambda: say("Ctrl-C stops all of it."),
     )
     for step in steps:
         if children.stopping.is_set():
             return
         step()
+
+
+def migrate(manage: Callable[..., None], environment: DevEnvironment) -> None:
+    """Bring the schema up to date; the embedded one remembers that it is, to start faster."""
+    mark = (
+        Postgres(paths.place()).data / "latchkey-migrated" if environment.embeds_postgres else None
+    )
+    if mark and mark.exists() and mark.read_text() == schema_key():
+        return
+    manage("migrate", "-v0")
+    if mark:
+        mark.write_text(schema_key())
+
+
+def schema_key() -> str:
+    """Changes whenever `migrate` may have something to do."""
+    digest = hashlib.sha256()
+    for pattern in ("*/migrations/*.py", "*/apps.py", "config/settings.py", "requirements.txt"):
+        for path in sorted(paths.ROOT.glob(pattern)):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def fill_demo(manage: Callable[..., None], walk: list[str], port: int) -> None:
+    """Make the demo data and keep what the command prints of them for the end."""
+    try:
+        manage("demo", "--walk", f"--port={port}", "-v0", show=walk.append)
+    except StackFailed:
+        say("\n".join(walk))
+        raise
 
 
 def start_stores(children: Children, environment: DevEnvironment) -> None:
@@ -171,6 +203,7 @@ def start_sandbox(children: Children, environment: DevEnvironment, port: int) ->
         *(PYTHON, "-m", "sandbox", "--port", str(sandbox_port)),
         *("--webhook-url", f"http://127.0.0.1:{port}/webhooks/stripe"),
         *("--webhook-secret", environment.webhook_secret),
+        *("--state", str(paths.STATE / "sandbox.json")),
     ]
     children.spawn("sandbox", command, environment=environment.variables, cwd=paths.ROOT)
 
@@ -187,13 +220,14 @@ def start_application(children: Children, environment: DevEnvironment, port: int
             *("--host=127.0.0.1", f"--port={port}", "--workers=1", "--blocking-threads=4"),
             *("--no-ws", "--log-level=warning"),
         ),
-        "worker": (*celery, "worker", "-c2", "-lINFO", "--without-gossip", "--without-mingle"),
-        "beat": (*celery, "beat", "-lINFO", "--pidfile=", schedule),
+        # With beat inside: one Django to load instead of two.
+        "worker": (
+            *(*celery, "worker", "--beat", schedule, "--concurrency=2", "--loglevel=INFO"),
+            *("--without-gossip", "--without-mingle"),
+        ),
     }
-    own = {"beat": {"LOG_LEVEL": "WARNING"}}  # it says only that it rang, every few seconds
     for name, command in commands.items():
-        variables = environment.variables | own.get(name, {})
-        children.spawn(name, command, environment=variables, cwd=paths.ROOT)
+        children.spawn(name, command, environment=environment.variables, cwd=paths.ROOT)
 
 
 def answers_ready(port: int) -> bool:

@@ -24,13 +24,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--print-walk", action="store_true", help="print, change nothing")
+        parser.add_argument("--walk", action="store_true", help="make the data, then print")
         parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="where the web answers")
         parser.add_argument(
             "--force-demo", action="store_true", help="also with DEBUG off (never with a live key)"
         )
 
     def handle(
-        self, *, print_walk: bool, port: int, force_demo: bool, verbosity: int, **options: Any
+        self,
+        *,
+        print_walk: bool,
+        walk: bool,
+        port: int,
+        force_demo: bool,
+        verbosity: int,
+        **options: Any,
     ) -> None:
         logins = Logins(Path(settings.BASE_DIR) / LOGINS)
         try:
@@ -45,6 +53,8 @@ class Command(BaseCommand):
             self.stderr.write(line)
         if verbosity:
             self.stdout.write(f"The demo data are there; logins and keys are in {logins.path}.")
+        if walk:
+            self._print_walk(logins, port)
 
     def _print_walk(self, logins: Logins, port: int) -> None:
         project = find_project(read_catalog().slug)
