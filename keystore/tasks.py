@@ -1,0 +1,18 @@
+"""Celery's doorbells: what must be forgotten in time. Each only calls a service."""
+
+from celery import shared_task
+
+from config.clock import now
+from keystore import services, stored_answers
+
+
+@shared_task
+def wipe_old_claims() -> int:
+    """Forget the plaintext of keys that nobody collected."""
+    return services.wipe_old_claims(at=now())
+
+
+@shared_task
+def prune_stored_answers() -> int:
+    """Forget answers that no retry will ask for any more."""
+    return stored_answers.forget_old_answers(at=now())
