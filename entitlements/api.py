@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -32,6 +32,7 @@ from entitlements.serializers import (
     RevocationSerializer,
     RevokeRequest,
 )
+from keystore.callers import Caller
 from keystore.idempotency import IdempotentWrites
 from keystore.ids import new_id
 from keystore.models import Consumer, Project
@@ -123,7 +124,7 @@ class GrantView(IdempotentWrites):
             reason=wish["reason"],
             granted_by=wish["granted_by"],
             idempotency_key=_idempotency_key(request),
-            actor=request.user.actor,
+            actor=_caller(request).actor,
             at=at,
             **opened,
         )
@@ -153,7 +154,7 @@ class RevokeView(IdempotentWrites):
                 reason=wish["reason"],
                 revoked_by=wish["revoked_by"],
                 idempotency_key=_idempotency_key(request),
-                actor=request.user.actor,
+                actor=_caller(request).actor,
                 at=now(),
             )
         return Response(
@@ -174,8 +175,10 @@ class FeaturesView(APIView):
 
     @extend_schema(parameters=PAGE, responses=FeaturePage, summary="Features of the project")
     def get(self, request: Request) -> Response:
-        page = page_of(selectors.features_of(project=request.user.project), request.query_params)
-        return Response(page.body(FeatureSerializer(page.rows, many=True).data))
+        page = page_of(
+            selectors.features_of(project=_caller(request).project), request.query_params
+        )
+        return Response(page.body(list(FeatureSerializer(page.rows, many=True).data)))
 
 
 class PlansView(APIView):
@@ -183,9 +186,9 @@ class PlansView(APIView):
 
     @extend_schema(parameters=PAGE, responses=PlanPage, summary="Public plans of the project")
     def get(self, request: Request) -> Response:
-        plans = selectors.public_plans_of(project=request.user.project)
+        plans = selectors.public_plans_of(project=_caller(request).project)
         page = page_of(plans, request.query_params)
-        return Response(page.body(PlanSerializer(page.rows, many=True).data))
+        return Response(page.body(list(PlanSerializer(page.rows, many=True).data)))
 
 
 def _checked(serializer_class: type, given: Any) -> dict[str, Any]:
@@ -194,10 +197,14 @@ def _checked(serializer_class: type, given: Any) -> dict[str, Any]:
     return serializer.validated_data
 
 
+def _caller(request: Request) -> Caller:
+    return cast(Caller, request.user)  # what AppKeyAuthentication puts there
+
+
 def _project(request: Request, asked: dict[str, Any]) -> Project:
     if "project_id" not in asked:
-        return request.user.project
-    return project_of_caller(request.user, asked["project_id"])
+        return _caller(request).project
+    return project_of_caller(_caller(request), asked["project_id"])
 
 
 def _consumer(project: Project, user_id: str) -> Consumer:
@@ -236,7 +243,7 @@ def _idempotency_key(request: Request) -> str:
     given = request.headers.get("Idempotency-Key")
     if given is None:
         return new_id("req")
-    return sha256(f"{request.user.app.public_id}:{request.path}:{given}".encode()).hexdigest()
+    return sha256(f"{_caller(request).app.public_id}:{request.path}:{given}".encode()).hexdigest()
 
 
 def _explained(consumer: Consumer | None, at: datetime) -> Any:
@@ -248,7 +255,8 @@ def _conditional(request: HttpRequest, body: str, etag: str) -> HttpResponseBase
     response = HttpResponse(body, content_type="application/json")
     response["ETag"] = f'"{etag}"'
     response["Cache-Control"] = CACHE_CONTROL
-    conditional = get_conditional_response(request, etag=response["ETag"], response=response)
+    etagged = get_conditional_response(request, etag=response["ETag"], response=response)
+    conditional = cast(HttpResponseBase, etagged)  # None only when it is given no response
     conditional["Cache-Control"] = CACHE_CONTROL
     return conditional
 

@@ -35,7 +35,7 @@ class EntitlementSerializer(serializers.Serializer):
 
     feature_code = serializers.CharField()
     active = serializers.BooleanField()
-    source = serializers.ChoiceField(GrantSource.choices)
+    source = serializers.ChoiceField(GrantSource.choices)  # type: ignore[assignment]
     source_id = serializers.CharField(help_text="The subscription, payment or staff grant.")
     valid_from = serializers.DateTimeField()
     valid_to = serializers.DateTimeField(allow_null=True, help_text="null: no end.")
@@ -56,7 +56,7 @@ class PlanHeldSerializer(serializers.Serializer):
     code = serializers.CharField()
     name = serializers.CharField()
     rank = serializers.IntegerField()
-    source = serializers.ChoiceField(GrantSource.choices)
+    source = serializers.ChoiceField(GrantSource.choices)  # type: ignore[assignment]
     source_id = serializers.CharField()
     valid_from = serializers.DateTimeField()
     valid_to = serializers.DateTimeField(allow_null=True)
@@ -66,7 +66,7 @@ class OfferSerializer(serializers.Serializer):
     """One grant and what it gives of the feature."""
 
     grant_id = serializers.CharField(source="grant.grant_id")
-    source = serializers.CharField(source="grant.source")
+    source = serializers.CharField(source="grant.source")  # type: ignore[assignment]
     source_id = serializers.CharField(source="grant.source_ref")
     plan = serializers.CharField(allow_null=True)
     limit = serializers.IntegerField(source="feature.limit", allow_null=True)
@@ -76,7 +76,7 @@ class OfferSerializer(serializers.Serializer):
 
 class LoserSerializer(OfferSerializer):
     grant_id = serializers.CharField(source="offer.grant.grant_id")
-    source = serializers.CharField(source="offer.grant.source")
+    source = serializers.CharField(source="offer.grant.source")  # type: ignore[assignment]
     source_id = serializers.CharField(source="offer.grant.source_ref")
     plan = serializers.CharField(source="offer.plan", allow_null=True)
     limit = serializers.IntegerField(source="offer.feature.limit", allow_null=True)
@@ -262,13 +262,13 @@ class PlanSerializer(serializers.Serializer):
 
 
 class FeaturePage(serializers.Serializer):
-    data = FeatureSerializer(many=True)
+    data = FeatureSerializer(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
     has_more = serializers.BooleanField()
 
 
 class PlanPage(serializers.Serializer):
-    data = PlanSerializer(many=True)
+    data = PlanSerializer(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
     has_more = serializers.BooleanField()
 

@@ -76,12 +76,8 @@ def set_source_grants(
     for wish in wanted:
         require_same_project(consumer, wish.plan)
     lock_consumer(consumer)
-    grants = {
-        grant.idempotency_key: grant
-        for grant in Grant.objects.filter(consumer=consumer, source_ref=source_ref).select_related(
-            "consumer"
-        )
-    }
+    rows = Grant.objects.filter(consumer=consumer, source_ref=source_ref)
+    grants = {grant.idempotency_key: grant for grant in rows.select_related("consumer")}
     wishes = _wishes_by_key(source_ref, wanted)
     changed = False
     for key, wish in wishes.items():

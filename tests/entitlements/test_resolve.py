@@ -212,6 +212,12 @@ def test_of_equal_grants_the_longest_is_shown():
     assert {one.source_id for one in found} == {"sub_2"}
 
 
+def test_of_grants_alike_in_everything_the_oldest_is_shown():
+    alike = [grant(1, plan="pro"), grant(2, plan="pro")]
+    for grants in (alike, alike[::-1]):
+        assert {one.source_id for one in resolve(grants, PLANS, NOON)} == {"sub_1"}
+
+
 def test_a_denial_beats_what_was_made_before_it_and_not_after():
     before, after = grant(1, plan="pro"), grant(3, feature=FeatureFacts("export"))
 
