@@ -78,6 +78,7 @@ CARDS = {
     "threeDSecure2Required": TestCard("4000000000003220", challenge="always"),
     "createDispute": TestCard("4000000000000259", dispute="fraudulent"),
     "createDisputeProductNotReceived": TestCard("4000000000002685", dispute="product_not_received"),
+    "createDisputeInquiry": TestCard("4000000000001976", dispute="fraudulent"),
     "pendingRefund": TestCard("4000000000007726", refund="pends"),
     "refundFail": TestCard("4000000000005126", refund="fails"),
 }

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sandbox.engine.prices import cost, round_minor
+from sandbox.money import show
 from sandbox.shapes import blank
 from sandbox.store import Object, new_id
 
@@ -94,7 +95,7 @@ def invoice_item_parent(item: Object) -> dict[str, Any]:
 def words_for(sandbox: Sandbox, price: Object, quantity: int) -> str:
     product = sandbox.store.find(price["product"]) or {}
     name, recurring = product.get("name", "Product"), price["recurring"]
-    each = f"{(price['unit_amount'] or 0) / 100:.2f} {price['currency']}"
+    each = show(price["unit_amount"] or 0, price["currency"])
     if not recurring:
         return f"{quantity} x {name}"
     every = recurring["interval"]

@@ -161,9 +161,9 @@ def _summary(request: PageRequest, session: Object) -> Html:
 
 
 def _item(item: Object) -> Html:
-    count = f"Qty {item['quantity']}" if (item["quantity"] or 1) > 1 else ""
+    count = f"{item['quantity']} at " if (item["quantity"] or 1) > 1 else ""
     return render(
-        '<div class="row"><span><b>{name}</b><span class="soft small">{count} {every}</span></span>'
+        '<div class="row"><span><b>{name}</b><span class="soft small">{count}{every}</span></span>'
         "<span>{amount}</span></div>",
         name=item["description"] or "Item",
         count=count,
@@ -210,7 +210,7 @@ def _code_form(session: Object) -> Html:
     if not session["allow_promotion_codes"] or session["discounts"]:
         return Html()
     return Html(
-        '<form method="post" class="buttons end"><label for="code">Promotion code</label>'
+        '<form method="post" class="code end"><label for="code">Promotion code</label>'
         '<input id="code" name="code" maxlength="60" required>'
         '<button name="act" value="code">Apply</button></form>'
     )

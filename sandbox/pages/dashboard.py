@@ -192,16 +192,16 @@ def _customer(sandbox: Sandbox, one: Object) -> Html:
 
 
 def _event(sandbox: Sandbox, one: Object) -> Html:
-    is_delivered = sandbox.store.secret(one["id"], "delivered")
-    state = chip("delivered") if is_delivered else chip("waiting")
-    if not sandbox.webhooks.endpoints:
-        state = chip("nobody listens")
-    tried = [str(e["status"]) for e in sandbox.webhooks.log if e["event"] == one["id"]]
-    answers = render(' <span class="soft small">{a}</span>', a=" ".join(tried)) if tried else Html()
     again = render(
         '<form method="post" action="/pages/dashboard"><input type="hidden" name="event" '
         'value="{id}"><button name="act" value="send">Send again</button></form>',
         id=one["id"],
     )
+    is_delivered = sandbox.store.secret(one["id"], "delivered")
+    state = chip("delivered") if is_delivered else chip("waiting")
+    if not sandbox.webhooks.endpoints:
+        state, again = chip("nobody listens"), Html()
+    tried = [str(e["status"]) for e in sandbox.webhooks.log if e["event"] == one["id"]]
+    answers = render(' <span class="soft small">{a}</span>', a=" ".join(tried)) if tried else Html()
     shown = _code(one["data"]["object"].get("id", ""))
     return _row(minute(one["created"]), one["type"], shown, join([state, answers]), again)

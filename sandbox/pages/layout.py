@@ -5,13 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from sandbox.pages.style import CSS
 from sandbox.registry import PageAnswer
-
-if TYPE_CHECKING:
-    from sandbox.world import Sandbox
 
 BANNER = "Sandbox — this is not Stripe, no money moves"
 HEADERS = {
@@ -102,12 +98,11 @@ def chip(word: str) -> Html:
 
 
 def day(at: int | None) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%d %B %Y}" if at else "—"
+    if not at:
+        return "—"
+    then = datetime.fromtimestamp(at, UTC)
+    return f"{then.day} {then:%b %Y}"
 
 
 def minute(at: int) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def back_to(sandbox: Sandbox, path: str) -> str:
-    return f"{sandbox.public_url}{path}"

@@ -29,7 +29,9 @@ margin:0 0 1.25rem}
 .sum{font-size:2.25rem;font-weight:650;letter-spacing:-.02em;line-height:1.2;margin:.1rem 0 1.25rem}
 .row{display:flex;gap:1rem;justify-content:space-between;align-items:baseline;padding:.55rem 0}
 .row+.row{border-top:1px solid var(--line)}
-.row>span:last-child,.num{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+.row>span:last-child{text-align:right;min-width:0;overflow-wrap:break-word}
+.row,.num{font-variant-numeric:tabular-nums}
+.num{text-align:right;white-space:nowrap}
 .row b{display:block;font-weight:600;overflow-wrap:anywhere}
 .total{font-weight:650;border-top:2px solid var(--line)!important}
 label{display:block;font-size:.875rem;font-weight:600;margin:0 0 .3rem}
@@ -72,6 +74,12 @@ code{font:.85em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wr
 td code{white-space:nowrap}
 .top{display:flex;flex-wrap:wrap;gap:.75rem;justify-content:space-between;align-items:center;
 margin:0 0 1.25rem}
-.top h1{margin:0}
+.top h1,.top h2{margin:0}
+.card .top{margin:0 0 .75rem}
+.code{display:grid;grid-template-columns:1fr auto;gap:.3rem .5rem}
+.code label{grid-column:1/-1;margin:0}
+.buttons label{margin:0}
+td{overflow-wrap:normal}
+td:first-child{white-space:nowrap}
 .end{margin-top:1rem}
 """

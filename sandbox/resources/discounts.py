@@ -33,7 +33,12 @@ def create_code(call: Call) -> Object:
             raise invalid("An active promotion code with this code already exists.", param="code")
     call.params.setdefault("code", random_text(8).upper())
     promotion = {"type": "coupon", "coupon": coupon["id"]}
-    return generic.create(call, "promotion_code", promotion=promotion)
+    made = generic.new(call.sandbox, "promotion_code", call.params, promotion=promotion)
+    if not made["restrictions"]["currency_options"]:
+        # Absent, never null: stripe-python cannot read a null there.
+        made["restrictions"].pop("currency_options")
+    call.sandbox.emit("promotion_code.created", call.store.put(made))
+    return made
 
 
 @on("GET /v1/promotion_codes")

@@ -99,6 +99,13 @@ def create_refund(call: Call) -> Object:
     )
 
 
+@on("POST /v1/refunds/{id}")
+def update_refund(call: Call) -> Object:
+    refund = generic.update(call, "refund")
+    call.sandbox.emit("charge.refund.updated", refund)
+    return refund
+
+
 @on("POST /v1/refunds/{id}/cancel")
 def cancel_refund(call: Call) -> Object:
     return refunds.cancel_refund(call.sandbox, call.store.get("refund", call.id))
