@@ -25,3 +25,7 @@ class Clock:
 
     def move_to(self, at: int) -> None:
         self._offset += max(0, at - self.now())
+
+    def ahead(self) -> int:
+        """Seconds by which advances have moved it so far."""
+        return self._offset

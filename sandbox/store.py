@@ -42,10 +42,12 @@ class Store:
         self.by_kind: dict[str, dict[str, Object]] = {}
         # What Stripe knows but shows only when expanded, or never: {id: {name: value}}.
         self.hidden: dict[str, dict[str, Any]] = {}
+        self.touched = threading.Event()  # set by changes; whoever keeps the objects clears it
 
     def put(self, item: Object) -> Object:
         self.by_id[item["id"]] = item
         self.by_kind.setdefault(item["object"], {})[item["id"]] = item
+        self.touched.set()
         return item
 
     def find(self, id: str | None) -> Object | None:
@@ -69,10 +71,12 @@ class Store:
         stub = {"id": item["id"], "object": item["object"], "deleted": True}
         self.by_kind.get(item["object"], {}).pop(item["id"], None)
         self.by_id[item["id"]] = stub
+        self.touched.set()
         return stub
 
     def hide(self, id: str, **values: Any) -> None:
         self.hidden.setdefault(id, {}).update(values)
+        self.touched.set()
 
     def secret(self, id: str, name: str, default: Any = None) -> Any:
         return self.hidden.get(id, {}).get(name, default)

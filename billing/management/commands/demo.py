@@ -20,41 +20,33 @@ DEFAULT_PORT = 8000
 
 
 class Command(BaseCommand):
-    help = "Make the demo data, or with --print-walk show its logins, keys and requests."
+    help = "Make the demo data; --walk shows its logins, keys and requests."
 
     def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--walk", action="store_true", help="make it, then print the walk")
         parser.add_argument("--print-walk", action="store_true", help="print, change nothing")
-        parser.add_argument("--walk", action="store_true", help="make the data, then print")
         parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="where the web answers")
         parser.add_argument(
             "--force-demo", action="store_true", help="also with DEBUG off (never with a live key)"
         )
 
-    def handle(
-        self,
-        *,
-        print_walk: bool,
-        walk: bool,
-        port: int,
-        force_demo: bool,
-        verbosity: int,
-        **options: Any,
-    ) -> None:
+    def handle(self, **options: Any) -> None:
         logins = Logins(Path(settings.BASE_DIR) / LOGINS)
         try:
-            if print_walk:
-                self._print_walk(logins, port)
-                return
-            refuse_where_it_hurts(forced=force_demo)
-            report = build_demo(logins=logins, clock=now)
+            if not options["print_walk"]:
+                self._make(logins, options)
+            if options["walk"] or options["print_walk"]:
+                self._print_walk(logins, options["port"])
         except DomainError as problem:
             raise CommandError(problem.message) from problem
+
+    def _make(self, logins: Logins, options: dict[str, Any]) -> None:
+        refuse_where_it_hurts(forced=options["force_demo"])
+        report = build_demo(logins=logins, clock=now)
         for line in report.problems:
             self.stderr.write(line)
-        if verbosity:
+        if options["verbosity"]:
             self.stdout.write(f"The demo data are there; logins and keys are in {logins.path}.")
-        if walk:
-            self._print_walk(logins, port)
 
     def _print_walk(self, logins: Logins, port: int) -> None:
         project = find_project(read_catalog().slug)
