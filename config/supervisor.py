@@ -222,12 +222,15 @@ def start_application(children: Children, environment: DevEnvironment, port: int
         ),
         # With beat inside: one Django to load instead of two.
         "worker": (
-            *(*celery, "worker", "--beat", schedule, "--concurrency=2", "--loglevel=INFO"),
+            *(*celery, "worker", "--beat", schedule, "--concurrency=2"),
             *("--without-gossip", "--without-mingle"),
         ),
     }
+    # The worker would tell of every beat, and push the walk off the screen.
+    quiet = {"worker": {"LOG_LEVEL": environment.variables.get("LOG_LEVEL", "WARNING")}}
     for name, command in commands.items():
-        children.spawn(name, command, environment=environment.variables, cwd=paths.ROOT)
+        variables = environment.variables | quiet.get(name, {})
+        children.spawn(name, command, environment=variables, cwd=paths.ROOT)
 
 
 def answers_ready(port: int) -> bool:
