@@ -1,12 +1,20 @@
 """File, tables and Stripe are brought to say the same."""
 
+import json
+
 import pytest
+from django.core.management import call_command
 
 from billing import catalog, gateway
-from billing.catalog_file import parse_catalog
-from billing.models import Price
+from billing.catalog_file import dump_catalog, parse_catalog
+from billing.catalog_places import CatalogMistake
+from billing.checkout import Wish, find_price, fulfil_checkout, start_checkout
+from billing.models import CheckoutMode, Price
+from config.errors import Conflict
 from entitlements.models import Plan
-from keystore.models import Project
+from entitlements.selectors import answer_of
+from keystore.ids import new_id
+from keystore.models import ApiKey, Project
 from tests.conftest import NOON
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,6 +51,24 @@ def push(text=FILE, **variables):
     return catalog.push(project=read(text, **variables), actor="system", clock=lambda: NOON).changes
 
 
+def stripe(path, **params):
+    """What somebody does in Stripe's dashboard."""
+    return gateway.write(path, params, idempotency_key=new_id("test"))
+
+
+def buy(consumer, stripe_world, clock):
+    price = find_price(project=consumer.project, plan_code="pro")
+    wish = Wish(consumer, price, CheckoutMode.SUBSCRIPTION)
+    checkout = start_checkout(wish=wish, actor="system", at=clock())
+    stripe(f"/v1/payment_pages/{checkout.stripe_session_id}/confirm", payment_method="pm_card_visa")
+    fulfil_checkout(checkout=checkout, clock=clock)
+
+
+def limit_of(consumer, code):
+    answer = json.loads(answer_of(consumer=consumer, at=NOON).body)
+    return next(e["limit"] for e in answer["entitlements"] if e["feature_code"] == code)
+
+
 def test_push_fills_the_tables_and_stripe(stripe_world):
     push()
 
@@ -70,3 +96,174 @@ def test_a_second_push_writes_nothing_to_stripe(stripe_world):
 
     assert push() == []
     assert stripe_world.counters.snapshot()["operations"] == before
+
+
+def test_another_amount_makes_a_new_price_and_archives_the_old(stripe_world):
+    push()
+    old = Price.objects.get(plan__code="pro")
+
+    push(FILE.replace("1499", "1999"))
+
+    new = Price.objects.get(plan__code="pro", active=True)
+    old.refresh_from_db()
+    at_stripe = [gateway.read(f"/v1/prices/{p.stripe_price_id}") for p in (old, new)]
+    assert (old.active, old.amount_minor, new.amount_minor) == (False, 1499, 1999)
+    assert [found["active"] for found in at_stripe] == [False, True]
+    assert [found["lookup_key"] for found in at_stripe] == [None, "journal_pro_month_usd"]
+    assert catalog.diff(project=read(FILE.replace("1499", "1999"))) == []
+
+
+def test_the_old_amount_comes_back_as_the_old_price(stripe_world):
+    push()
+    first = Price.objects.get(plan__code="pro")
+    push(FILE.replace("1499", "1999"))
+
+    push()
+
+    assert Price.objects.get(plan__code="pro", active=True) == first
+    assert Price.objects.filter(plan__code="pro").count() == 2
+
+
+def test_a_default_price_hands_over_before_it_is_archived(stripe_world):
+    push()
+    old = Price.objects.get(plan__code="pro")
+    stripe(f"/v1/products/{old.stripe_product_id}", default_price=old.stripe_price_id)
+
+    push(FILE.replace("1499", "1999"))
+
+    new = Price.objects.get(plan__code="pro", active=True)
+    product = gateway.read(f"/v1/products/{old.stripe_product_id}")
+    assert product["default_price"] == new.stripe_price_id
+    assert gateway.read(f"/v1/prices/{old.stripe_price_id}")["active"] is False
+
+
+def test_pull_brings_what_the_dashboard_did(stripe_world):
+    push()
+    price = Price.objects.get(plan__code="pro")
+    marks = {"latchkey_project": "journal", "latchkey_plan": "pro"}
+    stripe(f"/v1/prices/{price.stripe_price_id}", active=False)
+    made = stripe(
+        "/v1/prices",
+        product=price.stripe_product_id,
+        unit_amount=14900,
+        currency="usd",
+        recurring={"interval": "year"},
+        metadata=marks,
+    )
+
+    spec, changes = catalog.pull(project=price.project, at=NOON)
+
+    price.refresh_from_db()
+    pro = next(plan for plan in spec.plans if plan.code == "pro")
+    assert price.active is False
+    assert [one.stripe_id for one in pro.prices] == [made["id"]]
+    assert sorted(change.act for change in changes) == ["create", "update"]
+    assert Price.objects.get(stripe_price_id=made["id"]).amount_minor == 14900
+
+
+def test_nothing_differs_after_a_pull(stripe_world):
+    push()
+    project = Project.objects.get()
+
+    spec, changes = catalog.pull(project=project, at=NOON)
+
+    again = parse_catalog(dump_catalog([spec]))[0]
+    assert changes == []
+    assert catalog.diff(project=again) == []
+
+
+def test_a_variable_takes_over_a_price_with_the_terms_it_has(stripe_world):
+    product = stripe("/v1/products", name="Mine")
+    mine = stripe(
+        "/v1/prices",
+        product=product["id"],
+        unit_amount=777,
+        currency="eur",
+        recurring={"interval": "year"},
+    )
+
+    push(PRICE_ID_PRO=mine["id"], RATE_LIMIT_PRO="700")
+
+    price = Price.objects.get(plan__code="pro")
+    assert (price.stripe_price_id, price.amount_minor, price.currency) == (mine["id"], 777, "eur")
+    assert price.plan.limit_per_minute == 700
+    assert catalog.diff(project=read(PRICE_ID_PRO=mine["id"], RATE_LIMIT_PRO="700")) == []
+
+
+def test_a_variable_that_names_no_price_changes_nothing_at_stripe(stripe_world):
+    with pytest.raises(CatalogMistake, match="price_typo of plan 'pro'"):
+        push(PRICE_ID_PRO="price_typo")
+
+    assert stripe_world.executions(route="POST /v1/products") == 0
+
+
+def test_a_price_that_stripe_lacks_is_made_in_its_place(stripe_world):
+    push(FILE.replace("interval: month", "interval: month, stripe_id: price_elsewhere"))
+
+    assert Price.objects.get(plan__code="pro").stripe_price_id != "price_elsewhere"
+
+
+def test_another_project_keeps_its_price(stripe_world, orbit):
+    push()
+    pro = Price.objects.get(plan__code="pro")
+    theirs = FILE.replace("journal:", "comet:").replace(
+        "interval: month", f"interval: month, stripe_id: {pro.stripe_price_id}"
+    )
+
+    with pytest.raises(Conflict, match="belongs to another project"):
+        push(theirs)
+
+    pro.refresh_from_db()
+    assert pro.project.slug == "journal"
+
+
+def test_stripe_away_in_the_middle_is_made_good_by_pushing_again(stripe_world):
+    stripe_world.faults.add("POST /v1/prices", "reset_after", times=1)
+    with pytest.raises(catalog.PushUnfinished):
+        push()
+
+    push()
+
+    assert stripe_world.executions(route="POST /v1/prices") == 2
+    assert Price.objects.filter(active=True).count() == 2
+    assert catalog.diff(project=read()) == []
+
+
+def test_a_changed_plan_reaches_who_holds_it_and_its_keys(stripe_world, clock):
+    push()
+    alice = Project.objects.get().consumers.create(external_id="alice", email="a@example.com")
+    buy(alice, stripe_world, clock)
+    assert limit_of(alice, "tokens") == 1000
+
+    push(FILE.replace("tokens: 1000", "tokens: 5000").replace("minute: 600", "minute: 900"))
+
+    assert limit_of(alice, "tokens") == 5000
+    assert ApiKey.objects.get().plan_limit_per_minute == 900
+
+
+def test_a_plan_that_left_the_file_is_not_sold_any_more(stripe_world):
+    push()
+    before, _ = FILE.split("      credits:")
+
+    push(before)
+
+    plan = Plan.objects.get(code="credits")
+    price = plan.prices.get()
+    assert (plan.public, price.active) == (False, False)
+    assert gateway.read(f"/v1/prices/{price.stripe_price_id}")["active"] is False
+    assert catalog.diff(project=read(before)) == []
+
+
+def test_the_command_says_by_its_exit_code_whether_anything_differs(stripe_world, tmp_path):
+    path = tmp_path / "catalog.yaml"
+    path.write_text("# Ours.\n" + FILE)
+    with pytest.raises(SystemExit) as left:
+        call_command("catalog", "diff", str(path))
+    assert left.value.code == 1
+
+    call_command("catalog", "push", str(path))
+
+    call_command("catalog", "diff", str(path))
+    call_command("catalog", "pull", str(path))
+    call_command("catalog", "diff", str(path))
+    assert path.read_text().startswith("# Ours.\n\nprojects:\n")
