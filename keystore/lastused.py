@@ -22,6 +22,9 @@ MOST_NOTED = 100_000
 class UseNotes:
     """Key -> last use, and the daemon thread that writes them down."""
 
+    _notes: dict[int, datetime]
+    _thread: threading.Thread | None
+
     def __init__(self) -> None:
         self._reset()
 
@@ -50,8 +53,8 @@ class UseNotes:
     def _reset(self) -> None:
         """A forked child has the notes of its parent but not the thread: begin anew."""
         self._lock = threading.Lock()
-        self._notes: dict[int, datetime] = {}
-        self._thread: threading.Thread | None = None
+        self._notes = {}
+        self._thread = None
 
     def _work(self) -> None:
         while True:

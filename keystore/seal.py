@@ -12,7 +12,7 @@ def seal(text: str) -> bytes:
     return _fernet().encrypt(text.encode())
 
 
-def unseal(sealed: bytes) -> str:
+def unseal(sealed: bytes | memoryview) -> str:
     """The sealed text; also when it was sealed under a secret key that has since been replaced."""
     return _fernet().decrypt(bytes(sealed)).decode()
 

@@ -46,7 +46,7 @@ class IssueKeyRequest(serializers.Serializer[Any]):
         child=serializers.RegexField(r"^[\x21-\x7e]+$", max_length=50),
         max_length=MOST_SCOPES,
         required=False,
-        default=(),
+        default=list,
     )
     limit_per_minute = serializers.IntegerField(
         min_value=0, max_value=LARGEST_LIMIT, required=False, allow_null=True, default=None
@@ -58,7 +58,7 @@ class IssueKeyRequest(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=50),
         max_length=MOST_NETWORKS,
         required=False,
-        default=(),
+        default=list,
     )
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
     metadata = serializers.DictField(required=False, default=dict)
@@ -115,7 +115,7 @@ class RevokeKeyRequest(serializers.Serializer[Any]):
 
 
 class KeyPage(serializers.Serializer[Any]):
-    data = KeyShown(many=True)
+    data = KeyShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
     next_cursor = serializers.CharField(allow_null=True)
     has_more = serializers.BooleanField()
 
@@ -130,4 +130,6 @@ class Problem(serializers.Serializer[Any]):
     instance = serializers.CharField()
     code = serializers.CharField(help_text="Machine readable; listed at /docs/errors.")
     request_id = serializers.CharField()
-    errors = serializers.ListField(child=serializers.DictField())
+    errors = serializers.ListField(  # type: ignore[assignment]  # DRF's own attribute
+        child=serializers.DictField()
+    )

@@ -1,6 +1,6 @@
 """The gateway's questions: whose key is this, and may it do this now?"""
 
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.authentication import BaseAuthentication
@@ -11,6 +11,7 @@ from rest_framework.views import APIView
 from config.clock import now
 from keystore.addresses import remote_address
 from keystore.authentication import AppKeyAuthentication
+from keystore.callers import Caller
 from keystore.credentials import token_in
 from keystore.permissions import scope
 from keystore.serializers import Problem
@@ -117,7 +118,7 @@ class VerifyView(APIView):
             api=asked["api"],
             feature=asked["feature"],
             at=now(),
-            project=request.user.project,
+            project=cast(Caller, request.user).project,
         )
         return _response(decision, status=200)
 

@@ -10,7 +10,7 @@ from metering.decide import Code
 class VerifyRequest(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=400, help_text="The key that came with the request.")
     scopes = serializers.ListField(
-        child=serializers.CharField(max_length=50), max_length=50, required=False, default=()
+        child=serializers.CharField(max_length=50), max_length=50, required=False, default=list
     )
     feature = serializers.CharField(
         max_length=50, required=False, default="", allow_blank=True, help_text="A feature's code."
