@@ -38,7 +38,9 @@ def refund_payment(
     One refund of a payment at a time: while an earlier one has no outcome, OperationPending.
     Raises RefundTooLarge, NotRefundable, InvalidInput; then nothing was changed.
     """
-    refund = _write_down(payment, amount_minor, reason, actor, at)
+    refund = want_refund(
+        payment=payment, amount_minor=amount_minor, reason=reason, actor=actor, at=at
+    )
     assert refund.operation is not None
     run_operation(operation=refund.operation, at=at)
     refund.refresh_from_db()
@@ -46,9 +48,10 @@ def refund_payment(
 
 
 @transaction.atomic
-def _write_down(
-    payment: Payment, amount_minor: int, reason: str, actor: str, at: datetime
+def want_refund(
+    *, payment: Payment, amount_minor: int, reason: str, actor: str, at: datetime
 ) -> Refund:
+    """Write a refund down and hold its amount; its operation is run after the commit."""
     if amount_minor <= 0:
         raise InvalidInput("A refund must be for more than nothing.")
     if payment.status != "succeeded":

@@ -54,7 +54,7 @@ def take(
     known_subscription_ids: Iterable[str],
     full: bool,
 ) -> Snapshot:
-    """Read the customer, all its subscriptions, and what `touched` leads to.
+    """Read the customer, all its subscriptions, and what they and `touched` lead to.
 
     `full` reads its whole history instead of what is touched. Subscriptions that we know and the
     list lacks are asked for one by one: a short list never ends anybody's access.
@@ -62,8 +62,12 @@ def take(
     snapshot = Snapshot(customer=gateway.read(f"/v1/customers/{stripe_customer_id}"))
     if not snapshot.customer.get("deleted"):
         _add_lists(snapshot, stripe_customer_id, full=full)
-    for subscription_id in known_subscription_ids:
+    known = set(known_subscription_ids)
+    for subscription_id in sorted(known):
         _add(snapshot, "subscription", subscription_id)
+    for subscription in snapshot.of("subscription"):
+        if subscription["id"] not in known:
+            _add(snapshot, "invoice", ref(subscription["latest_invoice"]))
     for kind, stripe_id in touched:
         if kind in PATHS:
             _add(snapshot, kind, stripe_id)

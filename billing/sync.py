@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import access, gateway, mirror, projections, shapes, snapshot
+from billing import access, duplicates, gateway, mirror, projections, shapes, snapshot
 from billing.customers import adopt_holder, find_holder
+from billing.duplicates import Bought
 from billing.gateway import Recording
 from billing.locks import customer_lock
-from billing.models import Purchase, PurchaseState, StripeCustomer, Subscription
+from billing.models import Price, Purchase, PurchaseState, StripeCustomer, Subscription
 from billing.provision import Sale, provision
+from billing.shapes import SubscriptionFacts
 from billing.snapshot import Snapshot, Touched
 from entitlements.models import GrantSource
 from entitlements.services import WantedGrant, set_source_grants
@@ -93,11 +95,12 @@ def _read(
     known = Subscription.objects.exclude(status__in=access.ENDED).filter(
         consumer=holder.consumer if holder else None
     )
+    known_ids = list(known.values_list("stripe_subscription_id", flat=True))
     try:
         return snapshot.take(
             stripe_customer_id=stripe_customer_id,
             touched=touched,
-            known_subscription_ids=known.values_list("stripe_subscription_id", flat=True),
+            known_subscription_ids=known_ids,
             full=full,
         )
     except gateway.StripeMissing as missing:
@@ -168,8 +171,13 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
         projections.project_refunds(payment=payment, found=of_charge, at=at)
     for found in taken.of("invoice"):
         projections.project_invoice(found=found, holder=holder, at=at)
-    for found in taken.of("subscription"):
-        _follow_subscription(found, holder, report, at)
+    bought = [_bought(found, holder) for found in taken.of("subscription")]
+    doubled = duplicates.doubled(bought)
+    for facts, prices in bought:
+        is_double = facts.stripe_subscription_id in doubled
+        _follow_subscription(facts, prices, holder, report, at, is_double=is_double)
+        if is_double:
+            duplicates.undo(holder=holder, facts=facts, at=at)
     for session in taken.of("checkout.session"):
         checkout = projections.project_checkout(session=session, at=at)
         if checkout is not None:
@@ -192,13 +200,22 @@ def _project_customer(
         holder.consumer.email = email
 
 
-def _follow_subscription(
-    found: gateway.Object, holder: StripeCustomer, report: SyncReport, at: datetime
-) -> None:
+def _bought(found: gateway.Object, holder: StripeCustomer) -> Bought:
     facts = shapes.subscription(found)
-    prices = projections.prices_of(facts, holder)
+    return facts, projections.prices_of(facts, holder)
+
+
+def _follow_subscription(
+    facts: SubscriptionFacts,
+    prices: list[Price],
+    holder: StripeCustomer,
+    report: SyncReport,
+    at: datetime,
+    *,
+    is_double: bool,
+) -> None:
     projections.project_subscription(facts=facts, holder=holder, prices=prices, at=at)
-    window = access.subscription_window(facts, grace=_grace(holder))
+    window = None if is_double else access.subscription_window(facts, grace=_grace(holder))
     wanted = [WantedGrant(price.plan, *window) for price in prices] if window else []
     _grant(holder, GrantSource.SUBSCRIPTION, facts.stripe_subscription_id, wanted, report, at)
     if prices:

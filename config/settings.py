@@ -33,6 +33,7 @@ FORMS_URLFIELD_ASSUME_HTTPS = True
 
 INSTALLED_APPS = [
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -196,6 +197,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": r"/(?:api/v1)?",  # group by what comes after it
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
@@ -233,6 +235,9 @@ LOGGING = {
         # Refusals are told by the request's own line; only what is our fault gets a traceback.
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False},
+        # Two lines per call, and complaints about parents that the mirror reads a moment later.
+        "stripe": {"level": "WARNING"},
+        "djstripe": {"level": "CRITICAL"},
     },
 }
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
