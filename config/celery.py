@@ -93,7 +93,7 @@ def send_request_id(headers: dict[str, Any], **_: Any) -> None:
 def bind_request_id(task_id: str, task: Task, **_: Any) -> None:
     """Logs and audit entries of a task carry the id of the request that rang, or the task's own."""
     bindings = ExitStack()
-    sent = {**vars(task.request), **(task.request.headers or {})}.get(REQUEST_ID_HEADER)
+    sent = (task.request.headers or {}).get(REQUEST_ID_HEADER)
     bindings.enter_context(bound(sent or task_id))
     task.request.latchkey_bindings = bindings
 

@@ -252,8 +252,7 @@ def database_down(request: HttpRequest, exc: BaseException | None) -> HttpRespon
     logger.error("Database unavailable", exc_info=exc)
     if is_api_path(request.path):
         return respond(request, Unavailable("The database is not ready. Try again shortly."))
-    response = render(request, "errors/page.html", {"status": 503}, status=503)
-    return with_headers(response, Unavailable.retry_after_seconds)
+    return with_headers(_page(request, 503), Unavailable.retry_after_seconds)
 
 
 def unknown_path(request: HttpRequest, rest: str = "") -> HttpResponse:
@@ -264,4 +263,9 @@ def unknown_path(request: HttpRequest, rest: str = "") -> HttpResponse:
 def _answer(request: HttpRequest, exc: BaseException, status: int) -> HttpResponse:
     if is_api_path(request.path):
         return respond(request, exc)
-    return render(request, "errors/page.html", {"status": status}, status=status)
+    return _page(request, status)
+
+
+def _page(request: HttpRequest, status: int) -> HttpResponse:
+    told = {"status": status, "request_id": current_request_id()}
+    return render(request, "errors/page.html", told, status=status)

@@ -146,6 +146,7 @@ def test_unknown_page_is_a_page(client):
 
     assert response.status_code == 404
     assert "Nothing is here" in response.content.decode()
+    assert response["X-Request-Id"] in response.content.decode()
     assert "/nothing" not in response.content.decode()
 
 
