@@ -203,7 +203,7 @@ def start_sandbox(children: Children, environment: DevEnvironment, port: int) ->
         *(PYTHON, "-m", "sandbox", "--port", str(sandbox_port)),
         *("--webhook-url", f"http://127.0.0.1:{port}/webhooks/stripe"),
         *("--webhook-secret", environment.webhook_secret),
-        *("--state", str(paths.STATE / "sandbox.json")),
+        *("--state", str(paths.STATE / "sandbox.state")),
     ]
     children.spawn("sandbox", command, environment=environment.variables, cwd=paths.ROOT)
 
