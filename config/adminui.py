@@ -1,9 +1,175 @@
 """The admin's look: everything of Unfold that is not a ModelAdmin."""
 
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse_lazy
+from unfold.dataclasses import SearchResult
+
+SOON = timedelta(days=7)
+MOST_FOUND = 20
+
+
+def environment(request: HttpRequest) -> tuple[str, str]:
+    """The badge beside the title: whose money is at stake here."""
+    if settings.STRIPE_USES_SANDBOX:
+        return "SANDBOX: this is not Stripe", "warning"
+    return ("LIVE", "danger") if settings.STRIPE_LIVE_MODE else ("TEST", "info")
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The first page: what is going on, as counts that lead to their rows."""
+    return {**context, "counts": [count for count in _counts() if _may_follow(request, count)]}
+
+
+def find_consumers(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Ctrl-K: consumers by whatever support was given. Unfold lowers the term; Stripe does not."""
+    from billing.search import consumers_matching
+    from keystore.admin import personal
+
+    if not request.user.has_perm("keystore.view_consumer"):
+        return []
+    hide = not personal.may_see(request)
+    found = consumers_matching(term=request.GET.get("s", term).strip(), with_email=not hide)
+    return [
+        SearchResult(
+            title=personal.masked(consumer.external_id) if hide else consumer.external_id,
+            description=f"Consumer of {consumer.project}, {consumer.public_id}",
+            link=reverse_lazy("admin:keystore_consumer_change", args=[consumer.pk]),
+            icon="person",
+        )
+        for consumer in found.select_related("project").order_by("-pk")[:MOST_FOUND]
+    ]
+
+
+def _counts() -> list[dict[str, Any]]:
+    from billing.access import PAYING
+    from billing.models import InboxEvent, Operation, Subscription
+    from billing.models.operations import OPEN_STATES
+    from config.clock import now
+    from entitlements.models import Grant
+
+    at = now()
+    events, operations = InboxEvent.objects, Operation.objects
+    ending = Grant.objects.live(at).filter(valid_to__lt=at + SOON)
+    paying = Subscription.objects.filter(status__in=PAYING)
+    return [
+        _count("Subscriptions that pay", paying, f"status__in={','.join(sorted(PAYING))}"),
+        _count("Events waiting", events.filter(state="pending"), "state__exact=pending"),
+        _count("Events parked", events.filter(state="parked"), "state__exact=parked", bad=True),
+        _count(
+            "Calls to Stripe unfinished",
+            operations.filter(state__in=OPEN_STATES),
+            f"state__in={','.join(OPEN_STATES)}",
+        ),
+        _count(
+            "Calls with unknown outcome",
+            operations.filter(state="unknown"),
+            "state__exact=unknown",
+            bad=True,
+        ),
+        _count(
+            "Grants that end within a week",
+            ending,
+            f"valid_to__gte={at:%Y-%m-%d}&valid_to__lt={at + SOON:%Y-%m-%d}&revoked_at__isempty=1",
+        ),
+    ]
+
+
+def _count(title: str, rows: Any, query: str, *, bad: bool = False) -> dict[str, Any]:
+    """`bad`: any number but 0 wants somebody to look."""
+    options, number = rows.model._meta, rows.count()
+    page = reverse_lazy(f"admin:{options.app_label}_{options.model_name}_changelist")
+    return {
+        "title": title,
+        "number": number,
+        "alarming": bad and number > 0,
+        "permission": f"{options.app_label}.view_{options.model_name}",
+        "link": f"{page}?{query}",
+    }
+
+
+def _may_follow(request: HttpRequest, count: dict[str, Any]) -> bool:
+    return request.user.has_perm(count["permission"])
+
+
+def _page(title: str, icon: str, model: str, permission: str = "") -> dict[str, Any]:
+    app, name = model.split(".")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": _holds(permission or f"{app}.view_{name}"),
+    }
+
+
+def _holds(permission: str) -> Callable[[HttpRequest], bool]:
+    return lambda request: request.user.has_perm(permission)
+
+
 UNFOLD = {
     "SITE_TITLE": "Latchkey",
     "SITE_HEADER": "Latchkey",
     "SITE_SYMBOL": "key",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "ENVIRONMENT": "config.adminui.environment",
+    "DASHBOARD_CALLBACK": "config.adminui.dashboard",
+    "COMMAND": {"search_callback": "config.adminui.find_consumers"},
+    "SIDEBAR": {
+        "command_search": True,
+        "navigation": [
+            {
+                "title": "Support",
+                "items": [
+                    _page("Consumers", "group", "keystore.consumer"),
+                    _page("Grants", "redeem", "entitlements.grant"),
+                    _page("API keys", "key", "keystore.apikey"),
+                    _page("Audit trail", "history", "keystore.auditentry"),
+                ],
+            },
+            {
+                "title": "Money",
+                "items": [
+                    _page("Subscriptions", "autorenew", "billing.subscription"),
+                    _page("Payments", "payments", "billing.payment"),
+                    _page("Refunds", "undo", "billing.refund"),
+                    _page("Invoices", "receipt_long", "billing.invoice"),
+                    _page("Purchases", "shopping_bag", "billing.purchase"),
+                    _page("Checkouts", "shopping_cart", "billing.checkout"),
+                ],
+            },
+            {
+                "title": "Stripe",
+                "items": [
+                    _page("Inbox", "inbox", "billing.inboxevent"),
+                    _page("Calls to Stripe", "outbound", "billing.operation"),
+                    _page("Stripe customers", "badge", "billing.stripecustomer"),
+                    _page("Mirror", "visibility", "djstripe.subscription", "billing.view_mirror"),
+                ],
+            },
+            {
+                "title": "Catalogue",
+                "items": [
+                    _page("Projects", "domain", "keystore.project"),
+                    _page("Apps", "dns", "keystore.app"),
+                    _page("APIs", "api", "keystore.api"),
+                    _page("Plans", "sell", "entitlements.plan"),
+                    _page("Features", "toggle_on", "entitlements.feature"),
+                    _page("Prices", "price_change", "billing.price"),
+                    _page("Billing policies", "tune", "billing.billingpolicy"),
+                ],
+            },
+            {
+                "title": "Staff",
+                "items": [
+                    _page("Users", "person", "auth.user"),
+                    _page("Roles", "shield_person", "auth.group"),
+                ],
+            },
+        ],
+    },
 }

@@ -1,0 +1,220 @@
+"""The consumer page: who they are, what they may use and why, what they paid, what we did."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+
+from billing.admin.consumer_forms import (
+    GiveGrantDialog,
+    RevokeFeatureDialog,
+    RevokeGrantDialog,
+    RevokeKeyDialog,
+    SyncDialog,
+)
+from billing.admin.consumer_page import page_of
+from billing.desk import sync_now
+from billing.search import consumers_matching
+from config.clock import now
+from entitlements.admin import revoke
+from entitlements.selectors import feature_by_code
+from entitlements.services import give_grant, revoke_feature
+from keystore.admin import personal
+from keystore.admin.dialogs import carry_out
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, row_or_404
+from keystore.models import Consumer
+from keystore.services import revoke_key
+
+SEE = "keystore.view_consumer"
+
+
+@admin.register(Consumer)
+class ConsumerAdmin(ReadOnlyAdmin):
+    list_display = ("external_id", "email", "name", "project", "public_id", "created_at")
+    list_filter = ("project",)
+    list_select_related = ("project",)
+    search_fields = ("external_id",)  # get_search_results decides
+    search_help_text = "e-mail, own id, con_, Stripe id (cus_ sub_ pi_ ch_ in_), start of a key"
+    ordering = ("-pk",)
+    fields = ("external_id", "email", "name", "project", "public_id", "created_at")
+    masked_names = {"external_id": "masked_id", "email": "masked_email", "name": "masked_name"}
+    change_form_outer_after_template = "admin/consumer/page.html"
+    actions_detail = (
+        "give",
+        {
+            "title": "Revoke",
+            "icon": "block",
+            "items": ["end_grant", "take_feature", "end_key"],
+        },
+        "sync",
+    )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Consumer], search_term: str
+    ) -> tuple[QuerySet[Consumer], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        found = consumers_matching(term=term, with_email=personal.may_see(request))
+        return queryset.filter(pk__in=found.values("pk")), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        consumer = self.get_object(request, object_id)
+        context = {**(extra_context or {})}
+        if consumer is not None and self.has_view_permission(request, consumer):
+            hide = not personal.may_see(request)
+            context["subtitle"] = (
+                personal.masked(consumer.external_id) if hide else consumer.external_id
+            )
+            context["page"] = page_of(consumer=consumer, user=request.user, at=now())
+        return super().change_view(request, object_id, form_url, context)
+
+    @admin.display(description="external id", ordering="external_id")
+    def masked_id(self, consumer: Consumer) -> str:
+        return personal.masked(consumer.external_id)
+
+    @admin.display(description="e-mail")
+    def masked_email(self, consumer: Consumer) -> str:
+        return personal.masked(consumer.email)
+
+    @admin.display(description="name")
+    def masked_name(self, consumer: Consumer) -> str:
+        return f"{consumer.name[:1]}***" if consumer.name else ""
+
+    @action(
+        description="Give a grant",
+        icon="add_circle",
+        variant=ActionVariant.PRIMARY,
+        permissions=["entitlements.give_grant", SEE],
+        dialog={
+            "title": "Give a grant",
+            "description": "Opens a plan or a feature until it ends.",
+            "form_class": GiveGrantDialog,
+        },
+    )
+    def give(self, request: HttpRequest, form: GiveGrantDialog, object_id: str) -> HttpResponse:
+        def deed() -> str:
+            grant = _give(form, actor_of(request))
+            end = grant.valid_to
+            until = f"until {end:%Y-%m-%d %H:%M} UTC" if end else "without end"
+            return f"{grant.plan or grant.feature} is open {until} ({grant.public_id})."
+
+        return carry_out(request, form, deed, back=page_url(object_id))
+
+    @action(
+        description="Revoke a grant",
+        permissions=["entitlements.revoke_grant", SEE],
+        dialog={
+            "title": "Revoke a grant",
+            "description": "Grants that staff or the API gave. Others end with what was bought.",
+            "form_class": RevokeGrantDialog,
+        },
+    )
+    def end_grant(
+        self, request: HttpRequest, form: RevokeGrantDialog, object_id: str
+    ) -> HttpResponse:
+        return carry_out(
+            request, form, lambda: revoke(form.grant, form, request), back=page_url(object_id)
+        )
+
+    @action(
+        description="Take a feature away",
+        permissions=["entitlements.revoke_grant", SEE],
+        dialog={
+            "title": "Take a feature away",
+            "description": "Whatever opened it until now. A grant given later opens it again.",
+            "form_class": RevokeFeatureDialog,
+        },
+    )
+    def take_feature(
+        self, request: HttpRequest, form: RevokeFeatureDialog, object_id: str
+    ) -> HttpResponse:
+        return carry_out(
+            request, form, lambda: _take(form, actor_of(request)), back=page_url(object_id)
+        )
+
+    @action(
+        description="Revoke a key",
+        permissions=["keystore.revoke_apikey", SEE],
+        dialog={
+            "title": "Revoke a key",
+            "description": "Whoever holds it is refused from now on. This cannot be undone.",
+            "form_class": RevokeKeyDialog,
+        },
+    )
+    def end_key(self, request: HttpRequest, form: RevokeKeyDialog, object_id: str) -> HttpResponse:
+        def deed() -> str:
+            key = form.key
+            done = revoke_key(key=key, actor=actor_of(request), reason=form.reason, at=now())
+            return f"{key} is revoked." if done else f"{key} was revoked before: nothing changed."
+
+        return carry_out(request, form, deed, back=page_url(object_id))
+
+    @action(
+        description="Sync with Stripe",
+        icon="sync",
+        permissions=["billing.sync_stripecustomer", SEE],
+        dialog={
+            "title": "Sync with Stripe now",
+            "description": "Reads everything that Stripe has of this customer and follows it.",
+            "form_class": SyncDialog,
+        },
+    )
+    def sync(self, request: HttpRequest, form: SyncDialog, object_id: str) -> HttpResponse:
+        consumer = row_or_404(Consumer.objects.all(), object_id)
+
+        def deed() -> str:
+            return sync_now(
+                consumer=consumer, actor=actor_of(request), reason=form.reason, clock=now
+            )
+
+        return carry_out(request, form, deed, back=page_url(object_id))
+
+
+def page_url(object_id: str) -> str:
+    return reverse("admin:keystore_consumer_change", args=[object_id])
+
+
+def _give(form: GiveGrantDialog, actor: str) -> Any:
+    asked = form.cleaned_data
+    return give_grant(
+        consumer=form.consumer,
+        plan=asked["plan"],
+        feature=asked["feature"],
+        limit=asked["how_much"],
+        config=asked["config_value"],
+        valid_from=None,
+        valid_to=asked["until"],
+        reason=form.reason,
+        granted_by=actor,
+        idempotency_key=asked["wish"],
+        actor=actor,
+        at=now(),
+    )
+
+
+def _take(form: RevokeFeatureDialog, actor: str) -> str:
+    code = form.cleaned_data["which_feature"]
+    revocation = revoke_feature(
+        consumer=form.consumer,
+        feature=feature_by_code(project=form.consumer.project, code=code),
+        reason=form.reason,
+        revoked_by=actor,
+        idempotency_key=form.cleaned_data["wish"],
+        actor=actor,
+        at=now(),
+    )
+    if not revocation.changed:
+        return f"{code} was not open: nothing changed."
+    ended = f"{len(revocation.ended)} grants ended"
+    return f"{code} is closed: {ended}{', and it is denied' if revocation.denial else ''}."

@@ -1,0 +1,207 @@
+"""What is for sale and what was sold: prices and policies, then Stripe's state in our columns."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import RangeDateFilter
+from unfold.decorators import display
+
+from billing.models import (
+    BillingPolicy,
+    Checkout,
+    Invoice,
+    Operation,
+    Payment,
+    Price,
+    Purchase,
+    Refund,
+    StripeCustomer,
+    Subscription,
+)
+from billing.money import shown
+from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin
+
+STATUS_COLOURS = {
+    "active": "success",
+    "succeeded": "success",
+    "paid": "success",
+    "complete": "success",
+    "done": "success",
+    "trialing": "info",
+    "open": "info",
+    "pending": "info",
+    "wanted": "info",
+    "sent": "info",
+    "past_due": "warning",
+    "unpaid": "warning",
+    "incomplete": "warning",
+    "unknown": "warning",
+    "partly_refunded": "warning",
+    "failed": "danger",
+    "canceled": "danger",
+    "refunded": "danger",
+    "uncollectible": "danger",
+}
+CONSUMER_SEARCH = ("consumer__external_id", "consumer__public_id")
+
+
+class SaleAdmin(ReadOnlyAdmin):
+    """A row that belongs to a consumer and has a state in Stripe's words."""
+
+    list_select_related = ("consumer", "project")
+
+    @display(description="status", label=STATUS_COLOURS)
+    def status_label(self, row: Any) -> str:
+        return getattr(row, "status", None) or row.state
+
+    @admin.display(description="amount")
+    def amount(self, row: Any) -> str:
+        return shown(row.amount_minor, row.currency)
+
+
+@admin.register(BillingPolicy)
+class BillingPolicyAdmin(AuditedAdmin):
+    list_display = ("project", "grace_days")
+    list_select_related = ("project",)
+    set_once = ("project",)
+
+
+@admin.register(Price)
+class PriceAdmin(SaleAdmin):
+    list_display = ("stripe_price_id", "plan", "project", "kind", "amount", "interval", "active")
+    list_filter = ("project", "kind", "active")
+    list_select_related = ("plan", "project")
+    search_fields = ("stripe_price_id", "stripe_product_id", "plan__code")
+    masked_names: dict[str, str] = {}
+
+
+@admin.register(StripeCustomer)
+class StripeCustomerAdmin(SaleAdmin):
+    list_display = ("stripe_customer_id", "who", "project", "currency", "deleted_at", "synced_at")
+    list_filter = ("project", ("deleted_at", admin.EmptyFieldListFilter))
+    search_fields = ("stripe_customer_id", *CONSUMER_SEARCH)
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(SaleAdmin):
+    list_display = (
+        "stripe_subscription_id",
+        "who",
+        "plan",
+        "status_label",
+        "mrr",
+        "current_period_end",
+        "cancel_at",
+    )
+    list_filter = ("project", "status", "plan")
+    list_select_related = ("consumer", "plan", "project")
+    search_fields = ("stripe_subscription_id", *CONSUMER_SEARCH)
+    ordering = ("-started_at",)
+
+    @admin.display(description="per month", ordering="mrr_minor")
+    def mrr(self, subscription: Subscription) -> str:
+        return shown(subscription.mrr_minor, subscription.currency)
+
+
+@admin.register(Checkout)
+class CheckoutAdmin(SaleAdmin):
+    list_display = (
+        "public_id",
+        "who",
+        "plan",
+        "mode",
+        "status_label",
+        "created_at",
+        "completed_at",
+    )
+    list_filter = ("project", "state", "mode", ("created_at", RangeDateFilter))
+    list_select_related = ("consumer", "plan", "project")
+    search_fields = ("public_id", "stripe_session_id", "stripe_subscription_id", *CONSUMER_SEARCH)
+    ordering = ("-created_at",)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        # Whoever has the page's address can pay and look on as the buyer.
+        return [name for name in super().get_fields(request, obj) if name != "session_url"]
+
+
+@admin.register(Purchase)
+class PurchaseAdmin(SaleAdmin):
+    list_display = ("public_id", "who", "price", "amount", "status_label", "created_at")
+    list_filter = ("project", "state", ("created_at", RangeDateFilter))
+    list_select_related = ("consumer", "price", "project")
+    search_fields = ("public_id", "stripe_payment_intent_id", *CONSUMER_SEARCH)
+    ordering = ("-created_at",)
+
+
+@admin.register(Payment)
+class PaymentAdmin(SaleAdmin):
+    list_display = ("stripe_charge_id", "who", "captured", "refunded", "status_label", "created_at")
+    list_filter = ("project", "status", "disputed", ("created_at", RangeDateFilter))
+    search_fields = (
+        "public_id",
+        "stripe_charge_id",
+        "stripe_payment_intent_id",
+        "stripe_invoice_id",
+        *CONSUMER_SEARCH,
+    )
+    ordering = ("-created_at",)
+
+    @admin.display(description="captured", ordering="captured_minor")
+    def captured(self, payment: Payment) -> str:
+        return shown(payment.captured_minor, payment.currency)
+
+    @admin.display(description="refunded", ordering="refunded_minor")
+    def refunded(self, payment: Payment) -> str:
+        return shown(payment.refunded_minor, payment.currency)
+
+
+@admin.register(Refund)
+class RefundAdmin(SaleAdmin):
+    list_display = (
+        "public_id",
+        "stripe_refund_id",
+        "payment",
+        "amount",
+        "status_label",
+        "created_at",
+    )
+    list_filter = ("project", "status", ("created_at", RangeDateFilter))
+    list_select_related = ("payment", "project")
+    search_fields = ("public_id", "stripe_refund_id", "payment__stripe_charge_id")
+    ordering = ("-created_at",)
+    masked_names: dict[str, str] = {}
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(SaleAdmin):
+    list_display = ("number", "stripe_invoice_id", "who", "total", "status_label", "created_at")
+    list_filter = ("project", "status", ("created_at", RangeDateFilter))
+    search_fields = ("number", "stripe_invoice_id", "stripe_subscription_id", *CONSUMER_SEARCH)
+    ordering = ("-created_at",)
+
+    @admin.display(description="total", ordering="total_minor")
+    def total(self, invoice: Invoice) -> str:
+        return shown(invoice.total_minor, invoice.currency)
+
+
+@admin.register(Operation)
+class OperationAdmin(SaleAdmin):
+    list_display = (
+        "public_id",
+        "kind",
+        "subject",
+        "status_label",
+        "attempts",
+        "actor",
+        "created_at",
+    )
+    list_filter = ("project", "state", "kind", ("created_at", RangeDateFilter))
+    list_select_related = ("project",)
+    search_fields = ("public_id", "subject", "stripe_object_id", "request_id")
+    ordering = ("-created_at",)
+    masked_names = {"params": "masked_params"}
+
+    @admin.display(description="params")
+    def masked_params(self, operation: Operation) -> str:
+        return "hidden: it may name a person"

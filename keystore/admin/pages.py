@@ -1,0 +1,95 @@
+"""The two kinds of admin page: one that only shows, and one whose every change is on record."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import models
+from django.forms import ModelForm
+from django.http import Http404, HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin
+
+from keystore import audit
+from keystore.admin.personal import PersonalDataAdmin
+
+
+def actor_of(request: HttpRequest) -> str:
+    """How the audit trail names whoever is logged in."""
+    return f"staff:{request.user.get_username()}"
+
+
+def row_or_404(rows: models.QuerySet[Any], object_id: str | None) -> Any:
+    """The row that an action's address names; addresses are typed by people too."""
+    try:
+        return rows.get(pk=object_id)
+    except (rows.model.DoesNotExist, ValueError) as missing:
+        raise Http404(f"There is no {rows.model._meta.verbose_name} {object_id}.") from missing
+
+
+class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
+    """Shows rows that only services write. Nobody adds, changes or deletes, superusers included."""
+
+    show_full_result_count = False  # counting a large table takes longer than reading a page
+    list_per_page = 50
+    list_filter_submit = True
+
+    def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        return self.get_fields(request, obj)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        names = self.fields or [
+            field.name for field in self.model._meta.fields if field.name not in ("id", "digest")
+        ]
+        return self._shown(request, ["who" if name == "consumer" else name for name in names])
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        shown = {"title": str(self.opts.verbose_name).capitalize(), **(extra_context or {})}
+        return super().change_view(request, object_id, form_url, shown)
+
+
+class AuditedAdmin(ModelAdmin):
+    """Edits rows that people own. Each change is in the audit trail, in its own transaction."""
+
+    set_once: tuple[str, ...] = ()  # fields that others refer to: fixed when the row exists
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # rows are pointed to for ever
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        fixed = self.set_once if obj is not None else ()
+        return [*super().get_readonly_fields(request, obj), *fixed]
+
+    def save_model(
+        self, request: HttpRequest, obj: models.Model, form: ModelForm, change: bool
+    ) -> None:
+        changed = [name for name in form.changed_data if name in form.cleaned_data]
+        before = {name: _told(form.initial.get(name)) for name in changed} if change else None
+        super().save_model(request, obj, form, change)
+        if change and not changed:
+            return
+        audit.record(
+            actor=actor_of(request),
+            act=f"{obj._meta.model_name}.{'change' if change else 'add'}",
+            target=obj,
+            project=obj if obj._meta.label == "keystore.Project" else None,
+            before=before,
+            after={name: _told(form.cleaned_data[name]) for name in changed},
+        )
+
+
+def _told(value: object) -> object:
+    return str(value) if isinstance(value, models.Model) else value
