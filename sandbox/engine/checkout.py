@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -187,7 +188,11 @@ def expiries(
             continue
         owner = sandbox.store.find(session["customer"]) or {}
         if owner.get("test_clock") == test_clock:
-            yield session["expires_at"], lambda _, s=session: expire_session(sandbox, s)
+            yield session["expires_at"], partial(_expire_late, sandbox, session)
+
+
+def _expire_late(sandbox: Sandbox, session: Object, at: int) -> None:
+    expire_session(sandbox, session)
 
 
 def add_code(sandbox: Sandbox, session: Object, code: Object) -> None:

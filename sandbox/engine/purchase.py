@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.engine import cards, invoices, payments, setups
+from sandbox.engine import invoices, payments, setups
 from sandbox.engine.checkout import KIND, details, items_in
 from sandbox.engine.discounts import make_discounts
 from sandbox.engine.lines import line
@@ -27,7 +27,7 @@ def needs_card(session: Object) -> bool:
     if session["mode"] == "setup" or session["amount_total"]:
         return True
     is_subscription = session["mode"] == "subscription"
-    return is_subscription and session["payment_method_collection"] == "always"
+    return bool(is_subscription and session["payment_method_collection"] == "always")
 
 
 def pay_session(
@@ -81,9 +81,9 @@ def _buyer(
     wanted = {"email": email, "name": name}
     params = {key: value for key, value in wanted.items() if value}
     path = "/v1/customers"
-    customer = create(Call(sandbox, "POST", path, path, [], params))
-    sandbox.store.hide(session["id"], buyer=customer["id"])
-    return customer
+    made: Object = create(Call(sandbox, "POST", path, path, [], params))
+    sandbox.store.hide(session["id"], buyer=made["id"])
+    return made
 
 
 def _given(sandbox: Sandbox, session: Object, name: str) -> dict[str, Any]:
@@ -299,12 +299,3 @@ def follow_intent(sandbox: Sandbox, intent: Object) -> None:
 # After the invoices' own listener, so that the subscription is active by then.
 payments.on_succeeded.append(follow_intent)
 setups.on_succeeded.append(follow_intent)
-
-
-def method_for(
-    sandbox: Sandbox, number: str, *, exp_month: int, exp_year: int, email: str, name: str
-) -> Object:
-    billing = {"email": email or None, "name": name or None}
-    return cards.make_payment_method(
-        sandbox, number, billing_details=billing, exp_month=exp_month, exp_year=exp_year
-    )

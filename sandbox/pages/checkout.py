@@ -99,7 +99,8 @@ def _redeem(request: PageRequest, session: Object) -> PageAnswer:
 def _known_email(request: PageRequest, session: Object) -> str | None:
     """An e-mail that the shop has set cannot be changed by the buyer."""
     customer = request.sandbox.store.find(session["customer"]) or {}
-    return customer.get("email") or session["customer_email"]
+    email: str | None = customer.get("email") or session["customer_email"]
+    return email
 
 
 def _form(request: PageRequest, session: Object, error: str | None) -> PageAnswer:

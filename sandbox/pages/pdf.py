@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 595, 842, 56, 539, 786, 70
 LINE = 16
 LONGEST_WORDS = 62
-# Widths of Helvetica's digits and their company, in thousandths of the font size.
-WIDTHS = {",": 278, ".": 278, " ": 278, "-": 333}
-DIGIT, CAPITAL = 556, 700
+# Widths of Helvetica, in thousandths of the font size: enough to align amounts on the right.
+WIDTHS = {",": 278, ".": 278, " ": 278, "-": 333, "m": 833, "t": 278}
+SMALL, CAPITAL = 556, 700
 
 Row = tuple[str, str, int, bool]  # words, amount on the right, size, bold
 
@@ -77,7 +77,7 @@ def _content(rows: list[Row]) -> bytes:
 
 
 def _width(text: str, size: int) -> int:
-    each = (WIDTHS.get(c, DIGIT if c.isdigit() else CAPITAL) for c in text)
+    each = (WIDTHS.get(c, CAPITAL if c.isupper() else SMALL) for c in text)
     return sum(each) * size // 1000
 
 

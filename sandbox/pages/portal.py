@@ -308,8 +308,8 @@ def _invoices(sandbox: Sandbox, session: Object) -> Html:
         return Html()
     rows = join(
         render(
-            "<tr><td>{date}</td><td>{link}</td><td>{status}</td>"
-            '<td class="num">{amount}</td><td class="num">{pdf}</td></tr>',
+            '<tr><td>{date}</td><td>{link}</td><td class="num">{amount}</td>'
+            '<td>{status}</td><td class="num">{pdf}</td></tr>',
             date=day(invoice["created"]),
             link=anchor(invoice["hosted_invoice_url"], invoice["number"]),
             status=chip(invoice["status"]),
@@ -321,7 +321,7 @@ def _invoices(sandbox: Sandbox, session: Object) -> Html:
     )
     return render(
         '<section class="card"><h2>Invoices</h2><div class="scroll"><table><tr><th>Date</th>'
-        "<th>Number</th><th>Status</th>"
-        '<th class="num">Amount</th><th></th></tr>{rows}</table></div></section>',
+        '<th>Number</th><th class="num">Amount</th><th>Status</th><th></th></tr>'
+        "{rows}</table></div></section>",
         rows=rows,
     )

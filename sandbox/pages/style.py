@@ -62,6 +62,7 @@ padding:.05rem .6rem;font-size:.8rem;font-weight:600;white-space:nowrap}
 .chip.good{background:var(--good-bg);color:var(--good)}
 .chip.bad{background:var(--bad-bg);color:var(--bad)}
 .scroll{overflow-x:auto}
+.scroll table{min-width:max-content}
 table{border-collapse:collapse;width:100%;font-size:.9rem}
 th{text-align:left;color:var(--soft);font-weight:600;font-size:.8rem}
 th,td{padding:.5rem .9rem .5rem 0;border-bottom:1px solid var(--line);vertical-align:middle}
@@ -79,7 +80,7 @@ margin:0 0 1.25rem}
 .code{display:grid;grid-template-columns:1fr auto;gap:.3rem .5rem}
 .code label{grid-column:1/-1;margin:0}
 .buttons label{margin:0}
-td{overflow-wrap:normal}
-td:first-child{white-space:nowrap}
+@media(max-width:30rem){.card{padding:1.1rem}table{font-size:.82rem}
+th,td{padding-right:.55rem}}
 .end{margin-top:1rem}
 """

@@ -158,13 +158,12 @@ def test_an_open_invoice_is_paid_on_its_page(client, sandbox, open_invoice):
     url = invoice.hosted_invoice_url
 
     refused = post(sandbox, url, card=POOR)
-    post(sandbox, url, card=GOOD)
-    post(sandbox, url, card=GOOD)
+    first, second = post(sandbox, url, card=GOOD), post(sandbox, url, card=GOOD)
 
     paid = [charge.amount for charge in client.charges.list().data if charge.paid]
     assert (refused.status, "insufficient funds" in refused.body) == (402, True)
     assert client.invoices.retrieve(invoice.id).status == "paid"
-    assert paid == [2500]
+    assert (first.status, second.status, paid) == (303, 303, [2500])
 
 
 def test_an_invoice_is_authenticated_on_the_banks_page(client, sandbox, open_invoice):
