@@ -74,7 +74,7 @@ def _counts() -> list[dict[str, Any]]:
         _count(
             "Grants that end within a week",
             ending,
-            f"valid_to__gte={at:%Y-%m-%d}&valid_to__lt={at + SOON:%Y-%m-%d}&revoked_at__isempty=1",
+            f"valid_to_from={at:%Y-%m-%d}&valid_to_to={at + SOON:%Y-%m-%d}&revoked_at__isempty=1",
         ),
     ]
 

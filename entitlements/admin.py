@@ -16,7 +16,7 @@ from entitlements.models import Feature, Grant, Plan, PlanFeature
 from entitlements.services import refresh_plan_answers, revoke_grant
 from keystore import audit
 from keystore.admin.dialogs import ReasonDialog, carry_out
-from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin, actor_of, row_or_404
+from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin, actor_of, holds, row_or_404
 
 STATE_COLOURS = {
     "live": "success",
@@ -167,6 +167,7 @@ class GrantAdmin(ReadOnlyAdmin):
         "created_at",
     )
     actions_detail = ("revoke",)
+    has_revoke_permission = holds("entitlements.revoke_grant", "entitlements.view_grant")
 
     @display(description="state", label=STATE_COLOURS)
     def state(self, grant: Grant) -> str:
@@ -176,7 +177,7 @@ class GrantAdmin(ReadOnlyAdmin):
         description="Revoke",
         icon="block",
         variant=ActionVariant.DANGER,
-        permissions=["entitlements.revoke_grant", "entitlements.view_grant"],
+        permissions=["revoke"],
         dialog={
             "title": "Revoke this grant",
             "description": "What it opens closes at once, unless another grant opens it too.",

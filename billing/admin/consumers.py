@@ -25,7 +25,7 @@ from entitlements.selectors import feature_by_code
 from entitlements.services import give_grant, revoke_feature
 from keystore.admin import personal
 from keystore.admin.dialogs import carry_out
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, row_or_404
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
 from keystore.models import Consumer
 from keystore.services import revoke_key
 
@@ -52,6 +52,10 @@ class ConsumerAdmin(ReadOnlyAdmin):
         },
         "sync",
     )
+    has_give_permission = holds("entitlements.give_grant", SEE)
+    has_take_permission = holds("entitlements.revoke_grant", SEE)
+    has_end_key_permission = holds("keystore.revoke_apikey", SEE)
+    has_sync_permission = holds("billing.sync_stripecustomer", SEE)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Consumer], search_term: str
@@ -95,7 +99,7 @@ class ConsumerAdmin(ReadOnlyAdmin):
         description="Give a grant",
         icon="add_circle",
         variant=ActionVariant.PRIMARY,
-        permissions=["entitlements.give_grant", SEE],
+        permissions=["give"],
         dialog={
             "title": "Give a grant",
             "description": "Opens a plan or a feature until it ends.",
@@ -113,7 +117,7 @@ class ConsumerAdmin(ReadOnlyAdmin):
 
     @action(
         description="Revoke a grant",
-        permissions=["entitlements.revoke_grant", SEE],
+        permissions=["take"],
         dialog={
             "title": "Revoke a grant",
             "description": "Grants that staff or the API gave. Others end with what was bought.",
@@ -129,7 +133,7 @@ class ConsumerAdmin(ReadOnlyAdmin):
 
     @action(
         description="Take a feature away",
-        permissions=["entitlements.revoke_grant", SEE],
+        permissions=["take"],
         dialog={
             "title": "Take a feature away",
             "description": "Whatever opened it until now. A grant given later opens it again.",
@@ -145,7 +149,7 @@ class ConsumerAdmin(ReadOnlyAdmin):
 
     @action(
         description="Revoke a key",
-        permissions=["keystore.revoke_apikey", SEE],
+        permissions=["end_key"],
         dialog={
             "title": "Revoke a key",
             "description": "Whoever holds it is refused from now on. This cannot be undone.",
@@ -163,7 +167,7 @@ class ConsumerAdmin(ReadOnlyAdmin):
     @action(
         description="Sync with Stripe",
         icon="sync",
-        permissions=["billing.sync_stripecustomer", SEE],
+        permissions=["sync"],
         dialog={
             "title": "Sync with Stripe now",
             "description": "Reads everything that Stripe has of this customer and follows it.",

@@ -16,11 +16,10 @@ from billing.inbox import NotReplayable, replay
 from billing.models import InboxEvent
 from config.clock import now
 from keystore.admin.dialogs import LONGEST_REASON, ReasonDialog, carry_out
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, row_or_404
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
 from keystore.doorbell import ring
 
 STATE_COLOURS = {"pending": "info", "done": "success", "ignored": "", "parked": "danger"}
-REPLAY = "billing.replay_inboxevent"
 
 
 @admin.register(InboxEvent)
@@ -61,14 +60,12 @@ class InboxEventAdmin(ReadOnlyAdmin):
     masked_names = {"pretty_payload": "hidden_payload"}
     actions = ("replay_selected",)
     actions_detail = ("replay_one",)
+    has_replay_permission = holds("billing.replay_inboxevent", "billing.view_inboxevent")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InboxEvent]:
         rows = super().get_queryset(request)
         on_list = request.resolver_match and request.resolver_match.url_name.endswith("_changelist")
         return rows.defer("payload") if on_list and request.method == "GET" else rows
-
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perms([REPLAY, "billing.view_inboxevent"])
 
     @display(description="state", label=STATE_COLOURS)
     def state_label(self, event: InboxEvent) -> str:
@@ -86,7 +83,7 @@ class InboxEventAdmin(ReadOnlyAdmin):
     @action(
         description="Replay",
         icon="replay",
-        permissions=[REPLAY, "billing.view_inboxevent"],
+        permissions=["replay"],
         dialog={
             "title": "Replay this event",
             "description": "Safe at any time: what it leads to is Stripe's state now.",

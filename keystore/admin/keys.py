@@ -9,7 +9,7 @@ from unfold.enums import ActionVariant
 
 from config.clock import now
 from keystore.admin.dialogs import ReasonDialog, carry_out
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, row_or_404
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
 from keystore.models import ApiKey
 from keystore.services import revoke_key
 
@@ -72,6 +72,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "created_at",
     )
     actions_detail = ("revoke",)
+    has_revoke_permission = holds("keystore.revoke_apikey", "keystore.view_apikey")
 
     @admin.display(description="key")
     def visible_text(self, key: ApiKey) -> str:
@@ -85,7 +86,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         description="Revoke",
         icon="key_off",
         variant=ActionVariant.DANGER,
-        permissions=["keystore.revoke_apikey", "keystore.view_apikey"],
+        permissions=["revoke"],
         dialog={
             "title": "Revoke this key",
             "description": "Whoever holds it is refused from now on. This cannot be undone.",

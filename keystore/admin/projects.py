@@ -9,6 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
 from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -19,7 +20,7 @@ from unfold.widgets import (
 from config.clock import now
 from config.errors import DomainError
 from keystore.admin.dialogs import ReasonDialog
-from keystore.admin.pages import AuditedAdmin, actor_of, row_or_404
+from keystore.admin.pages import AuditedAdmin, actor_of, holds, row_or_404
 from keystore.models import Api, App, Environment, Project
 from keystore.permissions import SCOPES
 from keystore.services import IssuedKey, issue_key
@@ -72,6 +73,7 @@ class AppAdmin(AuditedAdmin):
     readonly_fields = ("public_id", "created_at")
     set_once = ("project",)
     actions_detail = ("issue_app_key",)
+    has_issue_key_permission = holds("keystore.issue_apikey", "keystore.view_app")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[App]:
         live = Count("keys", filter=Q(keys__revoked_at=None))
@@ -84,7 +86,7 @@ class AppAdmin(AuditedAdmin):
     @action(
         description="Issue a key",
         icon="key",
-        permissions=["keystore.issue_apikey", "keystore.view_app"],
+        permissions=["issue_key"],
         dialog={
             "title": "Issue an app key",
             "description": "Its text is shown once, right after this, and is kept nowhere.",
@@ -121,6 +123,6 @@ def show_once(request: HttpRequest, issued: IssuedKey) -> HttpResponse:
     """The only answer that ever holds the key's text; it takes the place of the whole dialog."""
     link = reverse("admin:keystore_apikey_change", args=[issued.key.pk])
     response = render(request, "admin/key_issued.html", {"issued": issued, "link": link})
-    response["Cache-Control"] = "no-store"
+    add_never_cache_headers(response)
     response["HX-Retarget"] = response["HX-Reselect"] = "#dialog"
     return response

@@ -60,7 +60,8 @@ def test_list_and_report_show_what_went_wrong(parked):
     assert inbox("park-report") == "    1  customer.updated  Stripe was away\n1 parked\n"
 
 
-def test_work_ignores_an_event_of_nobody(stripe_world, db):
+@pytest.mark.django_db(transaction=True)
+def test_work_ignores_an_event_of_nobody(stripe_world):
     from config.clock import now
 
     event = an_event("evt_1", stripe_customer_id="cus_unknown", next_attempt_at=now())

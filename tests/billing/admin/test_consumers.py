@@ -105,11 +105,9 @@ def test_grant_is_revoked_with_reason(support, alice, given):
 def test_feature_is_taken_away(support, alice, given):
     support.post(page_of(alice, "take_feature"), say(which_feature="pro", wish="admin:1"))
 
-    at = given.valid_to.replace(year=given.valid_to.year)
     denial = Grant.objects.get(effect="deny")
     assert denial.reason == "a ticket"
     assert not entitlements_of(consumer=alice, at=denial.valid_from)[0].active
-    assert at == given.valid_to
 
 
 def test_key_is_revoked_with_reason(support, alice, alices_key):
@@ -120,6 +118,7 @@ def test_key_is_revoked_with_reason(support, alice, alices_key):
     assert AuditEntry.objects.get(act="key.revoke").actor == "staff:support"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_sync_reads_stripe_and_is_on_record(support, alice, stripe_world):
     from billing import gateway
     from billing.models import StripeCustomer

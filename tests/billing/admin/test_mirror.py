@@ -7,6 +7,8 @@ from django.utils.timezone import now
 
 from tests.staff import client_of
 
+pytestmark = pytest.mark.django_db(transaction=True)
+
 CANCEL = "/admin/djstripe/subscription/action/_cancel/subscription/"
 SYNC_ALL = "/admin/djstripe/subscription/action/_sync_all_instances/subscription/"
 

@@ -46,3 +46,10 @@ def test_no_role_may_touch_ledgers_users_or_roles(db):
         for codename in permissions_of(group):
             act, _, model = codename.split(".")[1].partition("_")
             assert not (act in ("add", "change", "delete") and model in forbidden)
+
+
+def test_admin_is_checked_without_a_database_to_ask(db, django_assert_num_queries):
+    from django.core.checks import run_checks
+
+    with django_assert_num_queries(0):  # `migrate` checks before there are any tables
+        run_checks(tags=["admin"])
