@@ -16,8 +16,8 @@ GRACE_SECONDS = 10
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)
     groups: dict[str, str] = {}
     directories: list[str] = []
     for line in sys.stdin:
