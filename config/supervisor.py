@@ -128,7 +128,7 @@ def start(children: Children, environment: DevEnvironment, port: int) -> None:
 
     def manage(*arguments: str, show: Callable[[str], None] | None = None) -> None:
         command = [PYTHON, str(paths.ROOT / "manage.py"), *arguments]
-        children.run(arguments[0], command, environment=environment.variables, show=show)
+        children.run(arguments[0], command, environment=quiet(environment), show=show)
 
     steps: tuple[Callable[[], None], ...] = (
         lambda: start_stores(children, environment),
@@ -226,11 +226,14 @@ def start_application(children: Children, environment: DevEnvironment, port: int
             *("--without-gossip", "--without-mingle"),
         ),
     }
-    # The worker would tell of every beat, and push the walk off the screen.
-    quiet = {"worker": {"LOG_LEVEL": environment.variables.get("LOG_LEVEL", "WARNING")}}
     for name, command in commands.items():
-        variables = environment.variables | quiet.get(name, {})
+        variables = quiet(environment) if name == "worker" else environment.variables
         children.spawn(name, command, environment=variables, cwd=paths.ROOT)
+
+
+def quiet(environment: DevEnvironment) -> dict[str, str]:
+    """For who would tell of every beat and every call, and push the walk off the screen."""
+    return {"LOG_LEVEL": "WARNING"} | environment.variables
 
 
 def answers_ready(port: int) -> bool:
