@@ -9,7 +9,7 @@ MANAGE := DEBUG=true LOG_FORMAT=text $(BIN)/python manage.py
 CHECKING := DEBUG=true SECRET_KEY=typecheck-only KEY_PEPPER=typecheck-only
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down test lint typecheck ci demo superuser reset requirements browser \
+.PHONY: help build run up down test prove bench lint typecheck ci demo superuser reset requirements browser \
 	up-docker down-docker
 
 help: ## List the targets
@@ -26,6 +26,9 @@ build: .venv/.ok ## Make the virtual environment with the pinned requirements
 
 test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name")
 	@$(call logged,test,$(BIN)/python -m pytest -q $(ARGS))
+
+prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises (KILLS=20 SEED=n)
+	@$(call logged,prove,KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults $(ARGS))
 
 lint: .venv/.ok ## Check style and format with ruff
 	@$(call logged,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
