@@ -118,7 +118,7 @@ class Children:
         """Stop the child that was started last, with all of its process group."""
         child = self.running[-1]
         if child.process.poll() is None:
-            watchdog.signal_group(child.process.pid, child.stop_signal)
+            child.process.send_signal(child.stop_signal)
             try:
                 child.process.wait(watchdog.GRACE_SECONDS)
             except subprocess.TimeoutExpired:

@@ -38,10 +38,15 @@ def main() -> None:
 
 
 def stop_group(group: int, number: int) -> None:
-    """Signal a process group, wait until it is empty, and kill what is left after the grace."""
+    """Signal a group's leader, wait until the group is empty, kill what is left after the grace.
+
+    The leader stops its own: a worker ends its task, a database its sessions.
+    """
     end = time.monotonic() + GRACE_SECONDS
-    if not signal_group(group, number):
-        return
+    try:
+        os.kill(group, number)
+    except (ProcessLookupError, PermissionError):
+        signal_group(group, number)  # a leader that died before its children
     while time.monotonic() < end:
         if not signal_group(group, 0):
             return
