@@ -112,19 +112,20 @@ def _value(code: str, place: Place, kinds: Mapping[str, str]) -> PlanFeatureSpec
     if kind is None:
         raise place.refuse("the project has no such feature; add it to `features`.")
     given = place.mapping(VALUE_KEYS) if isinstance(place.value, dict) else Entries()
-    terms = {
-        "reset": given.choice("reset", Reset.values, Reset.BILLING_PERIOD),
-        "enforcement": given.choice("enforcement", Enforcement.values, Enforcement.HARD),
-    }
+    value = PlanFeatureSpec(
+        code,
+        reset=given.choice("reset", Reset.values, Reset.BILLING_PERIOD),
+        enforcement=given.choice("enforcement", Enforcement.values, Enforcement.HARD),
+    )
     if kind == FeatureKind.LIMIT:
         wanted = given.get("limit") if given else place
         if wanted is None:
             raise place.refuse("give `limit`: a whole number or `unlimited`.")
-        return PlanFeatureSpec(code, limit=_limit(wanted), **terms)
+        return replace(value, limit=_limit(wanted))
     if kind == FeatureKind.CONFIG:
         if "config" not in given:
             raise place.refuse("give `config: ...`, the value of this configuration feature.")
-        return PlanFeatureSpec(code, config=given["config"].plain(), **terms)
+        return replace(value, config=given["config"].plain())
     if place.value is not True:
         raise place.refuse("a boolean feature of a plan is `true`; leave it out otherwise.")
     return PlanFeatureSpec(code)

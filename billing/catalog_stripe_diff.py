@@ -17,6 +17,7 @@ from billing.catalog_spec import PlanSpec, PriceSpec, ProjectSpec
 from billing.models import OperationKind
 
 LONGEST_METADATA = 500
+LONGEST_FEATURE_KEY = 80
 
 
 def compare_stripe(
@@ -64,11 +65,10 @@ def _is_marked(metadata: Mapping[str, str], project: ProjectSpec, plan: PlanSpec
 
 
 def _marks(project: ProjectSpec, number: int | None, plans: list[PlanSpec]) -> dict[str, str]:
-    codes = dict.fromkeys(value.code for plan in plans for value in plan.features)
     marks = {
         "latchkey_project": project.slug,
         "latchkey_plan": _joined(plan.code for plan in plans),
-        "feature_code": _joined(codes),
+        "feature_code": _joined(_codes(plans)),
     }
     return marks if number is None else {**marks, "project_id": str(number)}
 
@@ -118,28 +118,44 @@ def _update(
 def _feature_changes(
     project: ProjectSpec, products: Mapping[str, list[PlanSpec]], stripe: StripeState
 ) -> list[Change]:
-    changes = []
     names = {feature.code: feature.name or feature.code for feature in project.features}
-    keys = {code: f"{project.slug}.{code}"[:80] for code in names}
-    sold = {value.code for plans in products.values() for plan in plans for value in plan.features}
-    for code in sorted(sold):
-        if keys[code] not in stripe.features:
+    sold = {product_id: _codes(plans) for product_id, plans in products.items()}
+    changes = []
+    for code in sorted({code for codes in sold.values() for code in codes}):
+        key = _feature_key(project, code)
+        if key not in stripe.features:
             marks = {"latchkey_project": project.slug, "feature_code": code}
-            params = {"lookup_key": keys[code], "name": names[code][:80], "metadata": marks}
-            wish = Wish(
-                OperationKind.CREATE_FEATURE, "/v1/entitlements/features", keys[code], params
+            params = {"lookup_key": key, "name": names[code][:80], "metadata": marks}
+            wish = Wish(OperationKind.CREATE_FEATURE, "/v1/entitlements/features", key, params)
+            changes.append(Change("stripe", "create", f"feature {key}", names[code], wish))
+    for product_id, codes in sold.items():
+        changes += _attachments(project, product_id, codes, stripe)
+    return changes
+
+
+def _codes(plans: Iterable[PlanSpec]) -> list[str]:
+    return list(dict.fromkeys(value.code for plan in plans for value in plan.features))
+
+
+def _feature_key(project: ProjectSpec, code: str) -> str:
+    """Lookup keys are shared by the whole Stripe account, so they carry the project."""
+    return f"{project.slug}.{code}"[:LONGEST_FEATURE_KEY]
+
+
+def _attachments(
+    project: ProjectSpec, product_id: str, codes: Iterable[str], stripe: StripeState
+) -> list[Change]:
+    product = stripe.products.get(product_id)
+    attached = product.feature_ids if product else frozenset()
+    changes = []
+    for code in codes:
+        key = _feature_key(project, code)
+        feature_id = stripe.features.get(key, "")
+        if feature_id not in attached:
+            wish = _attachment(product_id, feature_id) if product and feature_id else None
+            changes.append(
+                Change("stripe", "attach", f"feature {key} to product {product_id}", "", wish)
             )
-            changes.append(Change("stripe", "create", f"feature {keys[code]}", names[code], wish))
-    for product_id, plans in products.items():
-        codes = dict.fromkeys(value.code for plan in plans for value in plan.features)
-        attached = stripe.products[product_id].feature_ids if product_id in stripe.products else ()
-        for code in codes:
-            feature_id = stripe.features.get(keys[code])
-            if feature_id is None or feature_id not in attached:
-                is_ready = feature_id is not None and product_id in stripe.products
-                wish = _attachment(product_id, feature_id) if is_ready and feature_id else None
-                what = f"feature {keys[code]} to product {product_id}"
-                changes.append(Change("stripe", "attach", what, "", wish))
     return changes
 
 
@@ -159,11 +175,10 @@ def _price_changes(
     marks = _marks(project, number, [choice.plan])
     what = f"price {price.lookup_key} of plan {choice.plan.code}"
     if found is None:
-        wish = None
-        if product_id in stripe.products:
-            params = _new_price(price, product_id, marks)
-            wish = Wish(OperationKind.CREATE_PRICE, "/v1/prices", price.lookup_key, params)
-        return [Change("stripe", "create", what, _why(price, stripe), wish)]
+        params = _new_price(price, product_id, marks)
+        wish = Wish(OperationKind.CREATE_PRICE, "/v1/prices", price.lookup_key, params)
+        is_ready = product_id in stripe.products
+        return [Change("stripe", "create", what, _why(price, stripe), wish if is_ready else None)]
     wanted: dict[str, Any] = {}
     if not found.active:
         wanted["active"] = True
@@ -237,5 +252,5 @@ def _archival(
         return [*moved, Change("stripe", "archive", what)]
     params = {"active": False}
     path = f"/v1/prices/{found.stripe_id}"
-    wish = Wish(OperationKind.UPDATE_PRICE, path, found.stripe_id, params) if is_ready else None
-    return [Change("stripe", "archive", what, str(found.terms), wish)]
+    wish = Wish(OperationKind.UPDATE_PRICE, path, found.stripe_id, params)
+    return [Change("stripe", "archive", what, str(found.terms), wish if is_ready else None)]

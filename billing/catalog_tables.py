@@ -116,9 +116,11 @@ def write_project(spec: ProjectSpec, *, actor: str, at: datetime) -> Project:
 
 def _new_project(spec: ProjectSpec) -> Project:
     """Under the wished number if it is free; then later projects must not collide with it."""
-    wished = spec.number if not Project.objects.filter(pk=spec.number).exists() else None
-    project = Project.objects.create(pk=wished, slug=spec.slug)
-    if wished is not None:
+    number = spec.number
+    if number is not None and Project.objects.filter(pk=number).exists():
+        number = None
+    project = Project.objects.create(pk=number, slug=spec.slug)
+    if number is not None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "select setval(pg_get_serial_sequence(%s, 'id'), (select max(id) from "

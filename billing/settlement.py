@@ -7,56 +7,50 @@ from billing.operations import Kind, find_by_mark, register
 
 def install() -> None:
     """Tell `billing.operations` what each kind needs; called once at start."""
-    register(
-        OperationKind.CREATE_CUSTOMER,
-        Kind(
+    for kind, behaviour in {**_before_the_sale(), **_after_the_sale()}.items():
+        register(kind, behaviour)
+    catalog.install()
+
+
+def _before_the_sale() -> dict[OperationKind, Kind]:
+    return {
+        OperationKind.CREATE_CUSTOMER: Kind(
             settle=customers.settle_customer,
             fail=lambda operation, problem: None,  # the checkout that wanted it says so
             find=lambda operation: find_by_mark("/v1/customers", operation),
         ),
-    )
-    register(
-        OperationKind.CREATE_CHECKOUT,
-        Kind(
+        OperationKind.CREATE_CHECKOUT: Kind(
             settle=checkout.settle_session,
             fail=checkout.fail_session,
             find=lambda operation: find_by_mark(
                 "/v1/checkout/sessions", operation, customer=operation.params["customer"]
             ),
         ),
-    )
-    register(
-        OperationKind.EXPIRE_CHECKOUT,
-        Kind(
+        OperationKind.EXPIRE_CHECKOUT: Kind(
             settle=checkout.settle_expiry,
             fail=checkout.fail_expiry,
             find=checkout.find_expired,
         ),
-    )
-    register(
-        OperationKind.CANCEL_SUBSCRIPTION,
-        Kind(
+    }
+
+
+def _after_the_sale() -> dict[OperationKind, Kind]:
+    return {
+        OperationKind.CANCEL_SUBSCRIPTION: Kind(
             settle=subscriptions.settle_cancel,
             fail=lambda operation, problem: None,  # the next sync shows what is still there
             find=subscriptions.find_canceled,
         ),
-    )
-    register(
-        OperationKind.REFUND,
-        Kind(
+        OperationKind.REFUND: Kind(
             settle=refunds.settle_refund,
             fail=refunds.fail_refund,
             find=lambda operation: find_by_mark(
                 "/v1/refunds", operation, charge=operation.params["charge"]
             ),
         ),
-    )
-    register(
-        OperationKind.CREATE_PORTAL,
-        Kind(
+        OperationKind.CREATE_PORTAL: Kind(
             settle=lambda operation, found: None,  # the caller hands the link on
             fail=lambda operation, problem: None,
             find=lambda operation: None,  # a second portal session harms nobody
         ),
-    )
-    catalog.install()
+    }
