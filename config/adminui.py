@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse_lazy
 from unfold.dataclasses import SearchResult
 
@@ -114,12 +115,16 @@ UNFOLD = {
     "SITE_TITLE": "Latchkey",
     "SITE_HEADER": "Latchkey",
     "SITE_SYMBOL": "key",
-    "SHOW_HISTORY": True,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("latchkey/key.svg")}
+    ],
+    "SHOW_HISTORY": False,  # the audit trail tells more
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "config.adminui.environment",
     "DASHBOARD_CALLBACK": "config.adminui.dashboard",
     "COMMAND": {"search_callback": "config.adminui.find_consumers"},
     "SIDEBAR": {
+        "show_search": True,
         "command_search": True,
         "navigation": [
             {

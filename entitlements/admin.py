@@ -7,7 +7,6 @@ from django.contrib import admin
 from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
@@ -16,6 +15,7 @@ from entitlements.models import Feature, Grant, Plan, PlanFeature
 from entitlements.services import refresh_plan_answers, revoke_grant
 from keystore import audit
 from keystore.admin.dialogs import ReasonDialog, carry_out
+from keystore.admin.filters import DayFilter
 from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin, actor_of, holds, row_or_404
 
 STATE_COLOURS = {
@@ -140,7 +140,7 @@ class GrantAdmin(ReadOnlyAdmin):
     list_filter = (
         "project",
         "source",
-        ("valid_to", RangeDateFilter),
+        ("valid_to", DayFilter),
         ("revoked_at", admin.EmptyFieldListFilter),
     )
     list_select_related = ("consumer", "plan", "feature", "project")

@@ -26,6 +26,13 @@ MINUTES = "%Y-%m-%dT%H:%M"
 Choices = list[tuple[str, str]]
 
 
+class ConfigField(forms.JSONField):
+    """JSON that starts empty, not as the word null."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class ConsumerDialog(ReasonDialog):
     """A dialog about one consumer."""
 
@@ -50,7 +57,7 @@ class GiveGrantDialog(ConsumerDialog):
         help_text="For features with a limit.",
     )
     unlimited = forms.BooleanField(label="Unlimited", required=False, widget=UnfoldBooleanWidget)
-    config_value = forms.JSONField(
+    config_value = ConfigField(
         label="Config value",
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),

@@ -27,7 +27,7 @@ from keystore.admin.keys import state_of as state_of_key
 from keystore.models import ApiKey, AuditEntry, Consumer
 
 NEWEST = 50
-Row = list[Any]
+Row = list[tuple[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,9 @@ class Table:
 
     title: str
     headers: list[str]
-    rows: list[Row]
+    rows: list[Row]  # cells with their headers: on a phone each cell is a line of its own
     empty: str
     more: int = 0
-
-    @property
-    def component(self) -> dict[str, Any]:
-        return {"headers": self.headers, "rows": self.rows}
 
 
 @dataclass(frozen=True)
@@ -63,15 +59,14 @@ def page_of(*, consumer: Consumer, user: Any, at: datetime) -> Page:
 
 
 def _entitlements(consumer: Consumer, at: datetime) -> Table:
-    return Table(
-        "What they may use, and why",
-        ["Feature", "Now", "Why", "Since", "Until", "What else was given", "What changes it"],
-        [_entitlement_row(one) for one in explain_all(consumer=consumer, at=at)],
-        "Nothing was ever granted to this consumer.",
+    headers = ["Feature", "Now", "Why", "Since", "Until", "What else was given", "What changes it"]
+    rows = [_entitlement_cells(one) for one in explain_all(consumer=consumer, at=at)]
+    return _made(
+        "What they may use, and why", headers, rows, "Nothing was ever granted to this consumer."
     )
 
 
-def _entitlement_row(one: FeatureExplained) -> Row:
+def _entitlement_cells(one: FeatureExplained) -> list[Any]:
     said = one.explanation
     current = said.entitlement
     return [
@@ -117,8 +112,8 @@ def _loser(loser: Loser) -> str:
 def _change(change: Change) -> str:
     becomes = change.entitlement
     if becomes is None or not becomes.active:
-        return f"{day(change.at)}: closes"
-    return f"{day(change.at)}: {becomes.source} {becomes.source_id}"
+        return f"{text_of(change.at)}: closes"
+    return f"{text_of(change.at)}: {becomes.source} {becomes.source_id}"
 
 
 def _subscriptions(consumer: Consumer) -> Table:
@@ -271,7 +266,14 @@ def _table(title: str, headers: list[str], rows: QuerySet[Any], cells: Any) -> T
     """The newest rows; counts the rest so that nobody takes them for all."""
     newest = list(rows[:NEWEST])
     more = rows.count() - NEWEST if len(newest) == NEWEST else 0
-    return Table(title, headers, [cells(row) for row in newest], "None.", more)
+    return _made(title, headers, [cells(row) for row in newest], "None.", more)
+
+
+def _made(
+    title: str, headers: list[str], cells: list[list[Any]], empty: str, more: int = 0
+) -> Table:
+    rows = [list(zip(headers, row, strict=True)) for row in cells]
+    return Table(title, headers, rows, empty, more)
 
 
 def link(row: Model, text: str = "") -> str:
@@ -279,7 +281,13 @@ def link(row: Model, text: str = "") -> str:
 
 
 def day(instant: datetime | None) -> str:
-    return f"{instant:%Y-%m-%d %H:%M}" if instant else ""
+    if instant is None:
+        return ""
+    return format_html('<span class="whitespace-nowrap">{}</span>', text_of(instant))
+
+
+def text_of(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M}"
 
 
 def _url(row: Model) -> str:

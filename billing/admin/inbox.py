@@ -9,13 +9,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import action, display
 
 from billing.inbox import NotReplayable, replay
 from billing.models import InboxEvent
 from config.clock import now
 from keystore.admin.dialogs import LONGEST_REASON, ReasonDialog, carry_out
+from keystore.admin.filters import DayFilter
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
 from keystore.doorbell import ring
 
@@ -33,10 +33,11 @@ class InboxEventAdmin(ReadOnlyAdmin):
         "deliveries",
         "received_at",
     )
-    list_filter = ("state", "type", ("received_at", RangeDateFilter))
+    list_filter = ("state", "type", ("received_at", DayFilter))
     search_fields = ("event_id", "object_id", "stripe_customer_id", "request_id")
     search_help_text = "evt_ id, cus_ id, id of the object, request id"
     ordering = ("-received_at", "-pk")
+    list_fullwidth = True
     fields = (
         "event_id",
         "type",

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import RangeDateFilter
 from unfold.decorators import display
 
 from billing.models import (
@@ -20,6 +19,7 @@ from billing.models import (
     Subscription,
 )
 from billing.money import shown
+from keystore.admin.filters import DayFilter
 from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin
 
 STATUS_COLOURS = {
@@ -115,7 +115,7 @@ class CheckoutAdmin(SaleAdmin):
         "created_at",
         "completed_at",
     )
-    list_filter = ("project", "state", "mode", ("created_at", RangeDateFilter))
+    list_filter = ("project", "state", "mode", ("created_at", DayFilter))
     list_select_related = ("consumer", "plan", "project")
     search_fields = ("public_id", "stripe_session_id", "stripe_subscription_id", *CONSUMER_SEARCH)
     ordering = ("-created_at",)
@@ -128,7 +128,7 @@ class CheckoutAdmin(SaleAdmin):
 @admin.register(Purchase)
 class PurchaseAdmin(SaleAdmin):
     list_display = ("public_id", "who", "price", "amount", "status_label", "created_at")
-    list_filter = ("project", "state", ("created_at", RangeDateFilter))
+    list_filter = ("project", "state", ("created_at", DayFilter))
     list_select_related = ("consumer", "price", "project")
     search_fields = ("public_id", "stripe_payment_intent_id", *CONSUMER_SEARCH)
     ordering = ("-created_at",)
@@ -137,7 +137,7 @@ class PurchaseAdmin(SaleAdmin):
 @admin.register(Payment)
 class PaymentAdmin(SaleAdmin):
     list_display = ("stripe_charge_id", "who", "captured", "refunded", "status_label", "created_at")
-    list_filter = ("project", "status", "disputed", ("created_at", RangeDateFilter))
+    list_filter = ("project", "status", "disputed", ("created_at", DayFilter))
     search_fields = (
         "public_id",
         "stripe_charge_id",
@@ -166,7 +166,7 @@ class RefundAdmin(SaleAdmin):
         "status_label",
         "created_at",
     )
-    list_filter = ("project", "status", ("created_at", RangeDateFilter))
+    list_filter = ("project", "status", ("created_at", DayFilter))
     list_select_related = ("payment", "project")
     search_fields = ("public_id", "stripe_refund_id", "payment__stripe_charge_id")
     ordering = ("-created_at",)
@@ -176,7 +176,7 @@ class RefundAdmin(SaleAdmin):
 @admin.register(Invoice)
 class InvoiceAdmin(SaleAdmin):
     list_display = ("number", "stripe_invoice_id", "who", "total", "status_label", "created_at")
-    list_filter = ("project", "status", ("created_at", RangeDateFilter))
+    list_filter = ("project", "status", ("created_at", DayFilter))
     search_fields = ("number", "stripe_invoice_id", "stripe_subscription_id", *CONSUMER_SEARCH)
     ordering = ("-created_at",)
 
@@ -196,7 +196,7 @@ class OperationAdmin(SaleAdmin):
         "actor",
         "created_at",
     )
-    list_filter = ("project", "state", "kind", ("created_at", RangeDateFilter))
+    list_filter = ("project", "state", "kind", ("created_at", DayFilter))
     list_select_related = ("project",)
     search_fields = ("public_id", "subject", "stripe_object_id", "request_id")
     ordering = ("-created_at",)

@@ -1,8 +1,8 @@
 """The audit trail, to read."""
 
 from django.contrib import admin
-from unfold.contrib.filters.admin import RangeDateFilter
 
+from keystore.admin.filters import DayFilter
 from keystore.admin.pages import ReadOnlyAdmin
 from keystore.models import AuditEntry
 
@@ -10,7 +10,7 @@ from keystore.models import AuditEntry
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("created_at", "act", "object_kind", "object_id", "actor", "reason")
-    list_filter = ("project", "object_kind", ("created_at", RangeDateFilter))
+    list_filter = ("project", "object_kind", ("created_at", DayFilter))
     list_select_related = ("project",)
     search_fields = ("actor", "act", "object_id", "consumer_id", "request_id")
     search_help_text = "actor, act, id of an object or consumer, request id"

@@ -85,6 +85,18 @@ def test_nobody_deletes_a_project(journal):
     assert Project.objects.count() == 1
 
 
+def test_change_of_rights_is_on_record(db):
+    from django.contrib.auth.models import Group
+
+    client = client_of("superuser")
+    role = Group.objects.get(name="Read-only")
+
+    client.post(f"/admin/auth/group/{role.pk}/change/", {"name": "Lookers"})
+
+    entry = AuditEntry.objects.get(act="group.change")
+    assert (entry.actor, entry.after["name"]) == ("staff:superuser", "Lookers")
+
+
 def test_users_and_roles_are_for_superusers(operator):
     assert operator.get("/admin/auth/user/").status_code == 403
     assert client_of("superuser").get("/admin/auth/user/add/").status_code == 200
