@@ -9,8 +9,8 @@ MANAGE := DEBUG=true LOG_FORMAT=text $(BIN)/python manage.py
 CHECKING := DEBUG=true SECRET_KEY=typecheck-only KEY_PEPPER=typecheck-only
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down test prove bench lint typecheck ci demo superuser reset requirements browser \
-	up-docker down-docker
+.PHONY: help build run up down test prove bench lint typecheck ci demo superuser reset \
+	requirements browser up-docker down-docker
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+( [a-z-]+)*:.*## ' $(MAKEFILE_LIST) | sort | \

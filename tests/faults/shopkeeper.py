@@ -75,7 +75,8 @@ def main() -> None:
             done = DEEDS[asked.pop("do")](**asked)
         except Exception as problem:  # noqa: BLE001  told to whoever asked
             done = {"error": repr(problem)}
-        print(json.dumps(done), flush=True)
+        sys.stdout.write(json.dumps(done) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
