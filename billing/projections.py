@@ -163,9 +163,9 @@ def project_refunds(*, payment: Payment, found: Iterable[Object], at: datetime) 
 
 def _project_refund(payment: Payment, found: Object, at: datetime) -> None:
     known = Refund.objects.filter(stripe_refund_id=found["id"]).first()
-    if known is None:
-        # Ours, made by an operation whose answer is not settled yet, carries its mark.
-        mark = (found.get("metadata") or {}).get("operation_id")
+    mark = (found.get("metadata") or {}).get("operation_id")
+    if known is None and mark:
+        # Ours, made by an operation whose answer is not settled yet.
         known = Refund.objects.filter(payment=payment, operation__public_id=mark).first()
     facts = {
         "stripe_refund_id": found["id"],

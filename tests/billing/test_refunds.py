@@ -116,6 +116,19 @@ def test_a_sync_that_sees_it_first_does_not_count_it_twice(payment, stripe_world
     assert (made.status, payment.refunded_minor) == (RefundStatus.SUCCEEDED, 6_000)
 
 
+def test_two_refunds_made_in_stripe_s_dashboard_are_both_counted(payment, clock):
+    for amount in (1_000, 2_500):
+        params = {"charge": payment.stripe_charge_id, "amount": amount}
+        gateway.write("/v1/refunds", params, idempotency_key=f"test:dashboard:{amount}")
+
+    customer_id = payment.consumer.stripe_customer.stripe_customer_id
+    sync_customer(stripe_customer_id=customer_id, clock=clock, full=True)
+
+    payment.refresh_from_db()
+    assert payment.refunded_minor == 3_500
+    assert sorted(Refund.objects.values_list("amount_minor", flat=True)) == [1_000, 2_500]
+
+
 def test_what_stripe_refuses_frees_the_amount(payment, clock):
     gateway.write(  # somebody gives it all back in Stripe's dashboard
         "/v1/refunds", {"charge": payment.stripe_charge_id}, idempotency_key="test:dashboard"
