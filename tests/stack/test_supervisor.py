@@ -1,6 +1,7 @@
 """What `make run` says when it cannot start, and what `make down` does."""
 
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ from config.children import StackFailed
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty checkout instead of this one."""
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "STATE", tmp_path / ".latchkey")
     monkeypatch.setattr(paths, "SECRETS", tmp_path / ".latchkey" / "secrets.env")
     paths.STATE.mkdir()
-    return tmp_path
+    yield tmp_path
+    if paths.place() != paths.STATE:  # root's place is elsewhere
+        shutil.rmtree(paths.place())
 
 
 @pytest.fixture
