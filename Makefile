@@ -30,6 +30,9 @@ test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name")
 prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises (KILLS=20 SEED=n)
 	@$(call logged,prove,KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults $(ARGS))
 
+bench: .venv/.ok ## Measure how fast webhooks are acknowledged, print ratios
+	@$(call logged,bench,$(BIN)/python -m bench.webhook_receipt $(ARGS))
+
 lint: .venv/.ok ## Check style and format with ruff
 	@$(call logged,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
 

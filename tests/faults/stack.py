@@ -16,7 +16,6 @@ from typing import Any
 
 import psycopg
 
-from billing.demo import APP_KEY
 from config import paths, ports
 from config.children import Child, Children
 from config.embedded import Postgres, Valkey
@@ -24,6 +23,7 @@ from tests import template
 from tests.faults.http import Answer, call, post_form, post_json, post_signed
 
 SECRET = "whsec_faults"
+APP_KEY = "sk_demo_space_journal"  # the shopkeeper gives it to the app
 CARD = {"expiry": "12/34", "cvc": "123", "name": "A", "email": "a@b.example"}
 START_SECONDS = 60
 CELERY = (sys.executable, "-m", "celery", "-A", "config", "--quiet")
@@ -236,11 +236,13 @@ class Stack:
     def ask(self, path: str, *, web: str = "", key: str = APP_KEY) -> Answer:
         return call("GET", (web or self.web) + path, X_API_Key=key)
 
-    def begin(self, user: str, *, price: str = "price_123", web: str = "") -> Answer:
+    def begin(
+        self, user: str, *, price: str = "price_123", web: str = "", **headers: str
+    ) -> Answer:
         wish = {"user_id": user, "price_id": price, "mode": "subscription"}
         urls = {"success_url": "https://app.local/s", "cancel_url": "https://app.local/c"}
         address = f"{web or self.web}/api/v1/checkout/session"
-        return post_json(address, {**wish, **urls}, X_API_Key=APP_KEY)
+        return post_json(address, {**wish, **urls}, X_API_Key=APP_KEY, **headers)
 
     def buy(self, user: str, *, price: str = "price_123") -> str:
         """Begin a checkout and pay it; returns its id."""

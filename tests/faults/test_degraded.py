@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from billing.demo import APP_KEY
 from tests.faults.http import call, post_json
+from tests.faults.stack import APP_KEY
 
 SHARE_OF_BASIC = 60  # a minute's worth; this stack has one web process
 

@@ -1,24 +1,25 @@
-"""How long do transactions stay open, sampled from outside?"""
+"""How long do transactions wait for the program that opened them, sampled from outside?"""
 
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
+# Not the age of transactions: a COMMIT waits for the disk, which is nobody's fault here.
 SAMPLE = """
-select extract(epoch from clock_timestamp() - xact_start)::float8, state, left(query, 200)
+select extract(epoch from clock_timestamp() - state_change)::float8, left(query, 200)
 from pg_stat_activity
-where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null
+where datname = current_database() and state like 'idle in transaction%'
 """
 
 
 @dataclass
 class Watch:
-    """Samples pg_stat_activity between enter and exit; keeps the oldest transaction seen."""
+    """Samples pg_stat_activity between enter and exit; keeps the longest wait seen."""
 
     stack: Any
-    oldest_seconds: float = 0.0
-    oldest: tuple[str, str] = ("", "")
+    longest_seconds: float = 0.0
+    last_statement: str = ""
     samples: int = 0
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -34,8 +35,8 @@ class Watch:
     def _work(self) -> None:
         with self.stack.postgres.connect("latchkey") as connection:
             while not self._end.is_set():
-                for seconds, state, query in connection.execute(SAMPLE).fetchall():
-                    if seconds > self.oldest_seconds:
-                        self.oldest_seconds, self.oldest = seconds, (state, query)
+                for seconds, statement in connection.execute(SAMPLE).fetchall():
+                    if seconds > self.longest_seconds:
+                        self.longest_seconds, self.last_statement = seconds, statement
                 self.samples += 1
                 time.sleep(0.01)
