@@ -24,7 +24,7 @@ def sync_now(*, consumer: Consumer, actor: str, reason: str, clock: Callable[[],
         audit.record(
             actor=actor,
             act="customer.sync",
-            target=holder,
+            target=consumer,
             consumer=consumer,
             after={"changed": report.changed_grants, "gone": report.gone},
             reason=reason,

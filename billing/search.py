@@ -22,14 +22,14 @@ def consumers_by_reference(*, reference: str) -> QuerySet[Consumer] | None:
     """Whose this Stripe id, this id of ours or this start of a key is. None: it is none of them."""
     for start, (model, column) in STRIPE_IDS.items():
         if reference.startswith(start):
-            return _holders(model.objects.filter(**{column: reference}))
+            return _holders(model._default_manager.filter(**{column: reference}))
     if reference.startswith("re_"):
         return _holders(Payment.objects.filter(refunds__stripe_refund_id=reference))
     if reference.startswith("rfd_"):
         return _holders(Payment.objects.filter(refunds__public_id=reference))
     for start, model in OUR_IDS.items():
         if reference.startswith(start):
-            return _holders(model.objects.filter(public_id=reference))
+            return _holders(model._default_manager.filter(public_id=reference))
     if reference.startswith(("lk_live_", "lk_test_")):
         return _holders(ApiKey.objects.filter(prefix__startswith=reference[:12]))
     return None

@@ -38,6 +38,19 @@ class FeatureAdmin(AuditedAdmin):
     set_once = ("project", "code", "kind")  # programs ask for the code; plans hold values of a kind
 
 
+class PlanForm(ModelForm):
+    """Refuses an API of another project."""
+
+    def clean(self) -> dict[str, Any]:
+        asked = super().clean() or self.cleaned_data
+        api = asked.get("api")
+        # The project is in the form only while the plan does not exist.
+        project = asked["project"].pk if "project" in asked else self.instance.project_id
+        if api and project and api.project_id != project:
+            self.add_error("api", f"{api.code} belongs to another project.")
+        return asked
+
+
 class PlanFeatureFormSet(BaseInlineFormSet):
     """Refuses a feature of another project."""
 
@@ -60,6 +73,7 @@ class PlanFeatureInline(TabularInline):
 
 @admin.register(Plan)
 class PlanAdmin(AuditedAdmin):
+    form = PlanForm
     list_display = ("code", "name", "project", "rank", "limit_per_minute", "public")
     list_filter = ("project", "public")
     list_select_related = ("project",)

@@ -59,7 +59,7 @@ def page_of(*, consumer: Consumer, user: Any, at: datetime) -> Page:
 
 
 def _entitlements(consumer: Consumer, at: datetime) -> Table:
-    headers = ["Feature", "Now", "Why", "Since", "Until", "What else was given", "What changes it"]
+    headers = ["Feature", "Now", "Why", "Since, until", "What else was given", "What changes it"]
     rows = [_entitlement_cells(one) for one in explain_all(consumer=consumer, at=at)]
     return _made(
         "What they may use, and why", headers, rows, "Nothing was ever granted to this consumer."
@@ -73,8 +73,7 @@ def _entitlement_cells(one: FeatureExplained) -> list[Any]:
         said.feature_code,
         _now(said),
         _why(said),
-        day(current.valid_from) if current else "",
-        (day(current.valid_to) or "no end") if current else "",
+        _span(current.valid_from, current.valid_to) if current else "",
         _lines(_loser(loser) for loser in said.losers),
         _lines(_change(change) for change in said.changes) or "nothing, by itself",
     ]
@@ -106,7 +105,15 @@ def _offer(offer: Offer) -> str:
 
 
 def _loser(loser: Loser) -> str:
-    return f"{_offer(loser.offer)}: {loser.why.replace('_', ' ')}. {loser.detail}"
+    grant = loser.offer.grant
+    instants = {
+        "revoked": grant.revoked_at,
+        "ended": grant.valid_to,
+        "not_started": grant.valid_from,
+    }
+    instant = instants.get(loser.why)
+    why = f"{loser.why.replace('_', ' ')}, {text_of(instant) if instant else loser.detail}"
+    return f"{_offer(loser.offer)}: {why}"
 
 
 def _change(change: Change) -> str:
@@ -220,15 +227,14 @@ def _grants(consumer: Consumer) -> Table:
     rows = Grant.objects.filter(consumer=consumer).select_related("plan", "feature")
     return _table(
         "Grants, live and ended",
-        ["Grant", "Opens", "State", "Source", "From", "Until", "Given by", "Reason"],
+        ["Grant", "Opens", "State", "Source", "From, until", "Given by", "Reason"],
         rows.order_by("-pk"),
         lambda row: [
             link(row, row.public_id),
             row.plan or row.feature,
             state_of_grant(row),
             row.source if row.source_ref == row.public_id else f"{row.source} {row.source_ref}",
-            day(row.valid_from),
-            day(row.valid_to) or "no end",
+            _span(row.valid_from, row.valid_to),
             row.granted_by,
             row.reason,
         ],
@@ -284,6 +290,10 @@ def day(instant: datetime | None) -> str:
     if instant is None:
         return ""
     return format_html('<span class="whitespace-nowrap">{}</span>', text_of(instant))
+
+
+def _span(start: datetime, end: datetime | None) -> str:
+    return format_html("<div>{}</div><div>{}</div>", day(start), day(end) or "no end")
 
 
 def text_of(instant: datetime) -> str:

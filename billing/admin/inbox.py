@@ -65,7 +65,8 @@ class InboxEventAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InboxEvent]:
         rows = super().get_queryset(request)
-        on_list = request.resolver_match and request.resolver_match.url_name.endswith("_changelist")
+        match = request.resolver_match
+        on_list = match is not None and (match.url_name or "").endswith("_changelist")
         return rows.defer("payload") if on_list and request.method == "GET" else rows
 
     @display(description="state", label=STATE_COLOURS)

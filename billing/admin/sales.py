@@ -49,7 +49,7 @@ CONSUMER_SEARCH = ("consumer__external_id", "consumer__public_id")
 class SaleAdmin(ReadOnlyAdmin):
     """A row that belongs to a consumer and has a state in Stripe's words."""
 
-    list_select_related = ("consumer", "project")
+    list_select_related: tuple[str, ...] = ("consumer", "project")
 
     @display(description="status", label=STATUS_COLOURS)
     def status_label(self, row: Any) -> str:

@@ -10,6 +10,7 @@ from unfold.admin import ModelAdmin
 
 from keystore import audit
 from keystore.admin.personal import PersonalDataAdmin
+from keystore.models import Project
 
 
 def actor_of(request: HttpRequest) -> str:
@@ -100,7 +101,7 @@ class AuditedAdmin(ModelAdmin):
             actor=actor_of(request),
             act=f"{obj._meta.model_name}.{'change' if change else 'add'}",
             target=obj,
-            project=obj if obj._meta.label == "keystore.Project" else None,
+            project=obj if isinstance(obj, Project) else None,
             before=before,
             after={name: _plain(form.cleaned_data[name]) for name in changed},
         )

@@ -18,7 +18,7 @@ admin.site.unregister(User)
 admin.site.unregister(Group)
 
 
-class RightsAdmin(ModelAdmin):
+class RightsAdmin(admin.ModelAdmin):
     """Who may do what is on record like what they do: names of what changed, never passwords."""
 
     def log_addition(self, request: HttpRequest, obj: models.Model, message: Any) -> LogEntry:
@@ -47,7 +47,7 @@ def _record(request: HttpRequest, act: str, obj: models.Model, message: Any) -> 
 
 
 @admin.register(User)
-class StaffAdmin(UserAdmin, RightsAdmin):
+class StaffAdmin(RightsAdmin, UserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -55,5 +55,5 @@ class StaffAdmin(UserAdmin, RightsAdmin):
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, RightsAdmin):
+class RoleAdmin(RightsAdmin, GroupAdmin, ModelAdmin):
     pass

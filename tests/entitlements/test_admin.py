@@ -21,13 +21,14 @@ def plan(journal):
     return plan
 
 
-def edit(plan, *, feature=None, **values):
+def edit(plan, *, feature=None, api=None, **values):
     row = plan.plan_features.get()
     return client_of("Operator").post(
         f"/admin/entitlements/plan/{plan.pk}/change/",
         {
             "name": "Pro",
             "rank": "20",
+            "api": str(api.pk) if api else "",
             "public": "on",
             "issues_key": "on",
             "plan_features-TOTAL_FORMS": "1",
@@ -72,6 +73,16 @@ def test_changed_contents_are_on_record(plan):
 
     entry = AuditEntry.objects.get(act="plan.contents")
     assert (entry.before["calls"]["limit"], entry.after["calls"]["limit"]) == (100, 500)
+
+
+def test_api_of_another_project_is_refused(plan, orbit):
+    foreign = orbit.apis.create(code="foreign")
+
+    answer = edit(plan, api=foreign)
+
+    plan.refresh_from_db()
+    assert "foreign belongs to another project." in answer.content.decode()
+    assert plan.api is None
 
 
 def test_feature_of_another_project_is_refused(plan, orbit):

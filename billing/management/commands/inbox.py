@@ -1,6 +1,7 @@
 """`manage.py inbox`: look at Stripe's events, work them off, and replay them."""
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,13 +36,14 @@ class Command(BaseCommand):
         fetch.add_argument("--since", type=_instant, help="ISO date or time, at most 30 days ago")
 
     def handle(self, *, act: str, **options: Any) -> None:
-        {
+        acts: dict[str, Callable[..., None]] = {
             "list": self._list,
             "replay": self._replay,
             "park-report": self._report,
             "work": self._work,
             "fetch": self._fetch,
-        }[act](**options)
+        }
+        acts[act](**options)
 
     def _list(self, *, limit: int, **options: Any) -> None:
         for event in _chosen(**options).order_by("-pk")[:limit]:

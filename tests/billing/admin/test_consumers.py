@@ -169,7 +169,9 @@ def test_page_tells_why_not(support, alice, given):
 
     revoke_grant(grant=given, reason="mistake", actor="staff:sam", at=given.valid_from)
 
-    assert "no grant of it is in force" in support.get(page_of(alice)).content.decode()
+    page = support.get(page_of(alice)).content.decode()
+    assert "no grant of it is in force" in page
+    assert f"revoked, {given.valid_from:%Y-%m-%d %H:%M}" in page
 
 
 @pytest.fixture
