@@ -21,6 +21,7 @@ class Sale:
     source_ref: str
     price: Price
     customer_email: str
+    source_name: str = "subscription_id"
 
 
 def slot_of(source_ref: str) -> str:
@@ -58,7 +59,7 @@ def _give(sale: Sale, slot: str, until: datetime | None, at: datetime) -> None:
         expires_at=until,
         metadata={
             "customer_email": sale.customer_email,
-            "subscription_id": sale.source_ref,
+            sale.source_name: sale.source_ref,
             "price_id": sale.price.stripe_price_id,
             "plan": plan.code,
         },

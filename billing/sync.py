@@ -239,7 +239,13 @@ def _follow_purchases(
         wanted = [WantedGrant(purchase.price.plan, *window)] if window else []
         source_ref = purchase.stripe_payment_intent_id or purchase.public_id
         _grant(holder, GrantSource.PURCHASE, source_ref, wanted, report, at)
-        sale = Sale(holder.consumer, source_ref, purchase.price, holder.consumer.email)
+        sale = Sale(
+            holder.consumer,
+            source_ref,
+            purchase.price,
+            holder.consumer.email,
+            source_name="payment_intent_id",
+        )
         # Suspended, not revoked: a refund may still fail, and then the sale stands again.
         provision(sale=sale, window=window, ended=False, at=at)
 
