@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from config import dev_environment, paths, ports, stack_record
 from config.children import Child, Children, StackFailed
@@ -20,6 +21,12 @@ from config.embedded import MissingBinary, Postgres, Valkey
 DEFAULT_PORT = 8000
 SANDBOX_OFFSET = 4111  # 8000 -> 12111, the address that settings assume
 PYTHON = sys.executable
+# What looks like trouble or pushes the walk off the screen, and is neither.
+HARMLESS = (
+    "Memory overcommit must be enabled",
+    "the database system is starting up",
+    "POST /webhooks/stripe 200",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,11 +77,13 @@ def up(port: int) -> int:
     with held:
         sweep_leftovers()
         environment = dev_environment.build(port, check_ports(port))
-        children = Children(show=say, on_change=keep_record(port))
+        screen = Screen()
+        children = Children(show=screen.show, on_change=keep_record(port))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: children.stopping.set())
         try:
             start(children, environment, port)
+            screen.is_ready = True
             while not children.stopping.wait(0.3):
                 children.check()
         finally:
@@ -97,6 +106,17 @@ def keep_record(port: int) -> Callable[[list[Child]], None]:
         record.save()
 
     return save
+
+
+@dataclass
+class Screen:
+    """Shows what the children print; harmless lines only once the stack is ready."""
+
+    is_ready: bool = False
+
+    def show(self, line: str) -> None:
+        if self.is_ready or not any(part in line for part in HARMLESS):
+            say(line)
 
 
 def say(line: str) -> None:
@@ -154,6 +174,7 @@ def migrate(manage: Callable[..., None], environment: DevEnvironment) -> None:
     )
     if mark and mark.exists() and mark.read_text() == schema_key():
         return
+    say("Making the tables; the first time takes up to half a minute ...")
     manage("migrate", "-v0")
     if mark:
         mark.write_text(schema_key())
@@ -170,6 +191,7 @@ def schema_key() -> str:
 
 def fill_demo(manage: Callable[..., None], walk: list[str], port: int) -> None:
     """Make the demo data and keep what the command prints of them for the end."""
+    say("Filling in the demo data ...")
     try:
         manage("demo", "--walk", f"--port={port}", "-v0", show=walk.append)
     except StackFailed:
@@ -178,6 +200,7 @@ def fill_demo(manage: Callable[..., None], walk: list[str], port: int) -> None:
 
 
 def start_stores(children: Children, environment: DevEnvironment) -> None:
+    say("Starting; the walk through the API comes at the end ...")
     servers: list[Postgres | Valkey] = []
     if environment.embeds_postgres:
         servers.append(Postgres(paths.place()))
