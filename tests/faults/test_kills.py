@@ -11,6 +11,7 @@ WORST = ["worker", "postgres"]
 ALL = [*WORST, "pool"]
 PRO = {"basic", "pro", "tokens", "api_calls", "scraping_tasks"}
 RECOVERY_SECONDS = 150
+SANDBOX_KEY = "Bearer sk_test_sandboxsandboxsandboxsandbox"
 
 
 @pytest.fixture(params=ALL)
@@ -57,6 +58,14 @@ def recover(stack, kills):
     stack.wait_for("every event and operation ended", lambda: all_ended(stack), RECOVERY_SECONDS)
 
 
+def all_delivered(stack):
+    """Each event of Stripe's was acknowledged."""
+    listed = call("GET", f"{stack.stripe}/v1/events?limit=5", Authorization=SANDBOX_KEY).json[
+        "data"
+    ]
+    return {each["id"] for each in listed} <= acknowledged(stack)
+
+
 def acknowledged(stack):
     """The ids of events for which Stripe got a 2xx."""
     sent = stack.control("webhooks/deliveries")["data"]
@@ -95,7 +104,11 @@ def test_killed_in_the_middle_of_sync(stack, victim, kills, chance, show):
     stack.fault("GET /v1/*", "latency", seconds=0.12)
     while hits < kills and len(bought) < 2 * kills + 1:
         user = f"sync-{victim}-{len(bought)}"
+        stack.halt("worker")
         bought[user] = stack.buy(user)
+        stack.wait_for("all events are here", lambda: all_delivered(stack))
+        stack.resume("worker")
+        # One sync for all of them: nothing that comes later would repair what this one lost.
         stack.wait_for("a sync begins", stack.is_syncing)
         time.sleep(chance.uniform(0, 0.8))
         hits += stack.is_syncing()
@@ -126,8 +139,7 @@ def buy_and_settle(stack, user):
 
 
 def refunds_at_stripe(stack, charge):
-    key = "Bearer sk_test_sandboxsandboxsandboxsandbox"
-    answer = call("GET", f"{stack.stripe}/v1/refunds?charge={charge}", Authorization=key)
+    answer = call("GET", f"{stack.stripe}/v1/refunds?charge={charge}", Authorization=SANDBOX_KEY)
     return [each["amount"] for each in answer.json["data"]]
 
 
