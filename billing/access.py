@@ -6,6 +6,7 @@ from billing.shapes import SubscriptionFacts
 
 PAYING = frozenset({"trialing", "active"})
 UNPAID_IN_GRACE = frozenset({"past_due"})
+NOT_BEGUN = frozenset({"incomplete"})  # the first payment has not succeeded yet
 ENDED = frozenset({"canceled", "incomplete_expired"})  # never comes back under the same id
 
 Window = tuple[datetime, datetime | None]

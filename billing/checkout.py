@@ -98,13 +98,13 @@ def start_checkout(*, wish: Wish, actor: str, at: datetime) -> Checkout:
     _require_mode(wish)
     guarded = wish.mode == CheckoutMode.SUBSCRIPTION and not wish.price.plan.allows_many
     if guarded:
-        _require_no_subscription(wish, at)
+        _require_no_subscription(wish)
         twin = _open_twin(wish)
         if twin is not None:
             if _same_wish(twin, wish) and twin.created_at > at - REUSABLE_FOR:
                 return advance_checkout(checkout=twin, at=at)
             _close(twin, actor, at)
-    checkout = _write_down(wish, guarded)
+    checkout = _write_down(wish, guarded, at)
     return advance_checkout(checkout=checkout, at=at)
 
 
@@ -125,9 +125,9 @@ def _require_mode(wish: Wish) -> None:
         )
 
 
-def _require_no_subscription(wish: Wish, at: datetime) -> None:
+def _require_no_subscription(wish: Wish) -> None:
     live = Subscription.objects.filter(consumer=wish.consumer, plan=wish.price.plan)
-    found = live.exclude(status__in=access.ENDED).first()
+    found = live.exclude(status__in=access.ENDED | access.NOT_BEGUN).first()
     if found is not None:
         raise AlreadySubscribed(
             f"{wish.consumer} already has {wish.price.plan} ({found.stripe_subscription_id}, "
@@ -154,7 +154,7 @@ def _same_wish(twin: Checkout, wish: Wish) -> bool:
     )
 
 
-def _write_down(wish: Wish, guarded: bool) -> Checkout:
+def _write_down(wish: Wish, guarded: bool, at: datetime) -> Checkout:
     try:
         with transaction.atomic():
             return Checkout.objects.create(
@@ -167,6 +167,8 @@ def _write_down(wish: Wish, guarded: bool) -> Checkout:
                 quantity=wish.quantity,
                 success_url=wish.success_url,
                 cancel_url=wish.cancel_url,
+                created_at=at,
+                next_look_at=at,
             )
     except IntegrityError as twin:
         if "checkout_once_per_plan" not in str(twin):

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F, Q, QuerySet
 
 from billing import catalog_events, gateway
@@ -17,7 +17,7 @@ from billing.models import InboxEvent, InboxState, Payment
 from billing.receipt import customer_of, reason_to_ignore
 from billing.shapes import ref
 from billing.sync import NotOurs, SyncReport, sync_customer
-from config.errors import Conflict, DomainError
+from config.errors import Conflict, DomainError, Unavailable
 from keystore import audit
 
 logger = logging.getLogger(__name__)
@@ -59,8 +59,20 @@ def _claim_one(at: datetime) -> InboxEvent | None:
         InboxEvent.objects.filter(pk=event.pk).update(
             lease_until=at + LEASE, attempts=F("attempts") + 1
         )
+        _lease_siblings(event, at)
     event.refresh_from_db()
     return event
+
+
+def _lease_siblings(event: InboxEvent, at: datetime) -> None:
+    """One sync serves all events of a customer, so no second worker is to wait for its lock."""
+    if not event.stripe_customer_id:
+        return
+    siblings = InboxEvent.objects.filter(
+        stripe_customer_id=event.stripe_customer_id, state=InboxState.PENDING
+    ).select_for_update(of=("self",), skip_locked=True)
+    found = list(siblings.values_list("pk", flat=True))
+    InboxEvent.objects.filter(pk__in=found).update(lease_until=at + LEASE)
 
 
 def _work(event: InboxEvent, clock: Clock) -> int:
@@ -135,10 +147,14 @@ def _finish(event: InboxEvent, state: InboxState, note: str, at: datetime) -> in
 
 
 def _fail(event: InboxEvent, problem: Exception, at: datetime) -> int:
-    """Try again later, longer each time; park it when it failed too often."""
-    parked = event.attempts >= MAX_ATTEMPTS
-    seconds = min(FIRST_RETRY_SECONDS * 2**event.attempts, LONGEST_RETRY_SECONDS)
-    wait = timedelta(seconds=seconds * random.uniform(0.5, 1.0))
+    """Try again later, longer each time; park what fails for a reason of its own.
+
+    An outage is no reason to park: it ends, and then everything must go on by itself.
+    """
+    outage = isinstance(problem, Unavailable | DatabaseError)
+    parked = event.attempts >= MAX_ATTEMPTS and not outage
+    seconds = min(FIRST_RETRY_SECONDS * 2 ** min(event.attempts, 10), LONGEST_RETRY_SECONDS)
+    next_attempt_at = at + timedelta(seconds=seconds * random.uniform(0.5, 1.0))
     said = problem.message if isinstance(problem, DomainError) else repr(problem)
     log = logger.error if parked else logger.warning
     log(
@@ -146,13 +162,22 @@ def _fail(event: InboxEvent, problem: Exception, at: datetime) -> int:
         extra={"event_id": event.event_id, "attempts": event.attempts, "why": said},
         exc_info=not isinstance(problem, DomainError),
     )
+    _let_siblings_wait(event, at if parked else next_attempt_at)
     return InboxEvent.objects.filter(pk=event.pk, state=InboxState.PENDING).update(
         state=InboxState.PARKED if parked else InboxState.PENDING,
         lease_until=None,
-        next_attempt_at=at + wait,
+        next_attempt_at=next_attempt_at,
         last_error=said,
         finished_at=at if parked else None,
     )
+
+
+def _let_siblings_wait(event: InboxEvent, until: datetime) -> None:
+    """The other events of the customer would fail alike: they wait for the next try together."""
+    if event.stripe_customer_id:
+        InboxEvent.objects.filter(
+            stripe_customer_id=event.stripe_customer_id, state=InboxState.PENDING
+        ).exclude(pk=event.pk).update(lease_until=None, next_attempt_at=until)
 
 
 class NotReplayable(Conflict):

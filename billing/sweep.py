@@ -8,6 +8,8 @@ from billing.checkout import fulfil_checkout
 from billing.models import Checkout, CheckoutState
 from config.errors import DomainError
 
+UNFINISHED = (CheckoutState.PENDING, CheckoutState.OPEN)
+
 logger = logging.getLogger(__name__)
 
 YOUNGEST = timedelta(seconds=60)  # before that the buyer is still typing
@@ -15,21 +17,29 @@ OLDEST = timedelta(hours=48)  # Stripe ends sessions after 24 h
 
 
 def sweep_checkouts(*, clock: Callable[[], datetime], limit: int = 50) -> int:
-    """Ask Stripe about unfinished checkouts; returns how many reached an end."""
+    """Ask Stripe about unfinished checkouts; returns how many reached an end.
+
+    Each is looked at less often the older it gets, so abandoned ones do not crowd out new ones.
+    """
     at = clock()
     waiting = Checkout.objects.select_related("consumer__project", "price", "plan").filter(
-        state__in=[CheckoutState.PENDING, CheckoutState.OPEN],
+        state__in=UNFINISHED,
+        next_look_at__lte=at,
         created_at__lte=at - YOUNGEST,
         created_at__gte=at - OLDEST,
     )
-    ended = 0
-    for checkout in waiting.order_by("created_at")[:limit]:
-        try:
-            fulfil_checkout(checkout=checkout, clock=clock)
-        except DomainError as problem:
-            logger.warning(
-                "checkout.sweep_failed",
-                extra={"checkout": checkout.public_id, "why": problem.message},
-            )
-        ended += checkout.state not in (CheckoutState.PENDING, CheckoutState.OPEN)
-    return ended
+    return sum(_look_at(checkout, clock) for checkout in waiting.order_by("next_look_at")[:limit])
+
+
+def _look_at(checkout: Checkout, clock: Callable[[], datetime]) -> bool:
+    try:
+        fulfil_checkout(checkout=checkout, clock=clock)
+    except DomainError as problem:
+        logger.warning(
+            "checkout.sweep_failed",
+            extra={"checkout": checkout.public_id, "why": problem.message},
+        )
+    at = clock()
+    age = max(at - checkout.created_at, YOUNGEST)
+    Checkout.objects.filter(pk=checkout.pk).update(next_look_at=at + age / 2)
+    return checkout.state not in UNFINISHED

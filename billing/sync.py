@@ -16,7 +16,7 @@ from billing import access, duplicates, gateway, mirror, projections, shapes, sn
 from billing.customers import adopt_holder, find_holder
 from billing.duplicates import Bought
 from billing.gateway import Recording
-from billing.locks import customer_lock
+from billing.locks import HeldLock, customer_lock
 from billing.models import Price, Purchase, PurchaseState, StripeCustomer, Subscription
 from billing.provision import Sale, provision
 from billing.shapes import SubscriptionFacts
@@ -73,12 +73,12 @@ def sync_customer(
     in the same transaction (the inbox marks its events done there). Raises NotOurs,
     CustomerBusy, StripeUnavailable; then nothing was changed.
     """
-    with customer_lock(stripe_customer_id):
+    with customer_lock(stripe_customer_id) as lock:
         holder = find_holder(stripe_customer_id=stripe_customer_id)
         taken = _read(stripe_customer_id, holder, touched, full=full)
         recording = _recording_of(taken)
         for _ in range(MIRROR_ROUNDS):
-            report = _write(taken, recording, clock(), also)
+            report = _write(taken, recording, lock, clock(), also)
             if report is not None:
                 return report
             recording.fill()
@@ -127,12 +127,14 @@ class _MirrorIncomplete(Exception):
 def _write(
     taken: Snapshot,
     recording: Recording,
+    lock: HeldLock,
     at: datetime,
     also: Callable[[SyncReport], None] | None,
 ) -> SyncReport | None:
     """Everything in one transaction; None when the mirror lacked an object."""
     try:
         with transaction.atomic():
+            lock.require()
             holder = _holder(taken)
             report = SyncReport(consumer=holder.consumer, gone=taken.gone)
             report.mirror_problems = _mirror(taken, recording)
@@ -217,7 +219,8 @@ def _follow_subscription(
     projections.project_subscription(facts=facts, holder=holder, prices=prices, at=at)
     window = None if is_double else access.subscription_window(facts, grace=_grace(holder))
     wanted = [WantedGrant(price.plan, *window) for price in prices] if window else []
-    _grant(holder, GrantSource.SUBSCRIPTION, facts.stripe_subscription_id, wanted, report, at)
+    source = GrantSource.TRIAL if facts.status == "trialing" else GrantSource.SUBSCRIPTION
+    _grant(holder, source, facts.stripe_subscription_id, wanted, report, at)
     if prices:
         sale = Sale(holder.consumer, facts.stripe_subscription_id, prices[0], holder.consumer.email)
         provision(sale=sale, window=window, ended=facts.status in access.ENDED, at=at)

@@ -143,6 +143,7 @@ class Migration(migrations.Migration):
                 ('stripe_payment_intent_id', models.CharField(blank=True, editable=False, max_length=255)),
                 ('problem', models.TextField(blank=True, editable=False)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('next_look_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('completed_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('consumer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checkouts', to='keystore.consumer')),
                 ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checkouts', to='entitlements.plan')),
@@ -291,7 +292,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='checkout',
-            index=models.Index(condition=models.Q(('state', 'open')), fields=['created_at'], name='checkout_still_open'),
+            index=models.Index(condition=models.Q(('state__in', ['pending', 'open'])), fields=['next_look_at'], name='checkout_unfinished'),
         ),
         migrations.AddIndex(
             model_name='checkout',

@@ -52,6 +52,7 @@ class Checkout(models.Model):
     stripe_payment_intent_id = models.CharField(max_length=255, blank=True, editable=False)
     problem = models.TextField(blank=True, editable=False)  # why it failed or was undone
     created_at = models.DateTimeField(default=now, editable=False)
+    next_look_at = models.DateTimeField(default=now, editable=False)  # by the sweeper
     completed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
@@ -74,7 +75,9 @@ class Checkout(models.Model):
         indexes = [
             # The sweeper looks at those whose end nobody told us.
             models.Index(
-                fields=["created_at"], condition=Q(state="open"), name="checkout_still_open"
+                fields=["next_look_at"],
+                condition=Q(state__in=["pending", "open"]),
+                name="checkout_unfinished",
             ),
             models.Index(fields=["consumer"], name="checkout_by_consumer"),
         ]

@@ -21,7 +21,6 @@ from billing.models import (
 from billing.operations import settle_due
 from entitlements.models import Grant
 from keystore.models import ApiKey
-from tests.conftest import NOON
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "whsec_tests_current"
@@ -122,7 +121,6 @@ def test_webhook_first_then_the_redirect_finds_it_done(shop):
 def test_webhook_never_and_no_redirect_the_sweeper_gives_it(shop, clock):
     begun = shop.begin().json()
     shop.pay(begun["url"])
-    Checkout.objects.update(created_at=NOON)
     clock.advance(minutes=2)
 
     assert sweep.sweep_checkouts(clock=clock) == 1
