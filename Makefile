@@ -44,6 +44,10 @@ ci: ## What must pass before a change lands: lint, typecheck, test
 	@$(MAKE) --no-print-directory typecheck
 	@$(MAKE) --no-print-directory test
 
+prove: .venv/.ok ## Walk hundreds of orders, losses and repetitions of events (about an hour)
+	@$(call logged,prove,HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout 7200 \
+		tests/scenarios/test_events_property.py tests/scenarios/test_seeded_defects.py tests/races)
+
 demo: .venv/.ok ## Put the demo data into the running stack again
 	@$(MANAGE) demo
 

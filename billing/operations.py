@@ -81,6 +81,15 @@ def want(
 
     Raises OperationPending when the subject has an unfinished operation of the kind.
     """
+    pending = OperationPending(
+        f"An earlier {kind} of {subject} has no outcome yet. Wait for it, then try again."
+    )
+    # Seen first, so that the insert does not wait for a settlement that may wait for our locks.
+    if (
+        subject
+        and Operation.objects.filter(kind=kind, subject=subject, state__in=OPEN_STATES).exists()
+    ):
+        raise pending
     try:
         with transaction.atomic():
             operation = Operation.objects.create(
@@ -98,9 +107,7 @@ def want(
     except IntegrityError as twin:
         if "operation_once_per_subject" not in str(twin):
             raise
-        raise OperationPending(
-            f"An earlier {kind} of {subject} has no outcome yet. Wait for it, then try again."
-        ) from twin
+        raise pending from twin
     return operation
 
 

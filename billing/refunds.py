@@ -110,7 +110,7 @@ def _params(payment: Payment, amount_minor: int, reason: str) -> dict[str, objec
 
 def settle_refund(operation: Operation, found: Object) -> None:
     """Stripe made it. A sync that saw it before us knows its status better than this answer."""
-    refund = Refund.objects.select_related("payment").get(operation=operation)
+    refund = _refund_of(operation)
     Refund.objects.filter(pk=refund.pk, stripe_refund_id="").update(
         stripe_refund_id=found["id"], status=refund_status(found["status"])
     )
@@ -119,9 +119,16 @@ def settle_refund(operation: Operation, found: Object) -> None:
 
 def fail_refund(operation: Operation, problem: str) -> None:
     """Stripe refused it: nothing moved, and the amount is free again."""
-    refund = Refund.objects.select_related("payment").get(operation=operation)
+    refund = _refund_of(operation)
     Refund.objects.filter(pk=refund.pk, stripe_refund_id="").update(status=RefundStatus.FAILED)
     recount_refunds(refund.payment)
+
+
+def _refund_of(operation: Operation) -> Refund:
+    """The refund, its payment locked: a sync, too, takes the payment before its refunds."""
+    refund = Refund.objects.get(operation=operation)
+    refund.payment = Payment.objects.select_for_update(of=("self",)).get(pk=refund.payment_id)
+    return refund
 
 
 def is_open(refund: Refund) -> bool:
