@@ -185,3 +185,16 @@ def test_a_short_list_from_stripe_ends_nobody_s_access(holder, stripe_world, clo
 
     assert Grant.objects.live(NOON).count() == 1
     assert Subscription.objects.get().status == "active"
+
+
+def test_a_short_list_from_stripe_hides_no_cancellation(holder, stripe_world, clock):
+    sync_customer(stripe_customer_id=holder.stripe_customer_id, clock=clock)
+    subscription = Subscription.objects.get().stripe_subscription_id
+    gateway.write(
+        f"/v1/subscriptions/{subscription}", {}, idempotency_key="test:end", method="delete"
+    )
+    stripe_world.faults.add("GET /v1/subscriptions", "empty_list", times=1)
+
+    sync_customer(stripe_customer_id=holder.stripe_customer_id, clock=clock)
+
+    assert Grant.objects.live(NOON).count() == 0
