@@ -6,6 +6,7 @@ by one `sync_customer`; those without a customer are resolved, mirrored, or igno
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -24,15 +25,20 @@ logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
 MAX_ATTEMPTS = 12
+BUDGET_SECONDS = 25.0
 FIRST_RETRY_SECONDS = 2
 LONGEST_RETRY_SECONDS = 600
 Clock = Callable[[], datetime]
 
 
-def work_due(*, clock: Clock, limit: int = 50) -> int:
-    """Work off pending events that are due; returns how many events reached an end or a retry."""
+def work_due(*, clock: Clock, limit: int = 50, seconds: float = BUDGET_SECONDS) -> int:
+    """Work off pending events that are due; returns how many events reached an end or a retry.
+
+    Begins no new one after `seconds`: a task must end before the queue thinks it lost.
+    """
     worked = 0
-    while worked < limit:
+    stop_at = time.monotonic() + seconds
+    while worked < limit and time.monotonic() < stop_at:
         event = _claim_one(clock())
         if event is None:
             return worked
