@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing.models import Checkout
+from billing.models import Checkout, Purchase
 from billing.provision import slot_of
 from keystore.models import ApiKey
 from keystore.selectors import key_for_slot
@@ -19,9 +19,18 @@ class CheckoutKey:
     plaintext: str | None = None
 
 
+def source_ref_of(checkout: Checkout) -> str:
+    """What its grants and its key are bound to; "" when nothing was bought so far."""
+    bought = checkout.stripe_subscription_id or checkout.stripe_payment_intent_id
+    if bought:
+        return bought
+    free = Purchase.objects.filter(checkout=checkout).first()  # cost nothing: no intent
+    return free.public_id if free else ""
+
+
 def key_of_checkout(*, checkout: Checkout, at: datetime) -> CheckoutKey | None:
     """The key that came with the purchase; None when the plan has none, or not yet."""
-    source_ref = checkout.stripe_subscription_id or checkout.stripe_payment_intent_id
+    source_ref = source_ref_of(checkout)
     if not source_ref:
         return None
     key = key_for_slot(project=checkout.project, slot=slot_of(source_ref))

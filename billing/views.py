@@ -1,18 +1,22 @@
 """Stripe's webhook, and the pages to which buyers come back."""
 
+from urllib.parse import urlencode
+
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from billing import gateway, receipt
 from billing.checkout import fulfil_checkout
-from billing.claims import claim_key_of_checkout, key_of_checkout
+from billing.claims import claim_key_of_checkout
 from billing.models import Checkout, InboxState
 from billing.origins import PLACEHOLDER
+from billing.return_page import return_page_of
 from billing.selectors import find_checkout
 from config.clock import now
 from config.errors import Unavailable
@@ -63,10 +67,14 @@ def checkout_return(request: HttpRequest) -> HttpResponseBase:
 
 
 @never_cache
-@require_POST
-def claim_key(request: HttpRequest) -> HttpResponse:
-    """Show the buyer's key, once."""
-    checkout = _checkout(request.POST.get("session_id", ""))
+@require_http_methods(["GET", "POST"])
+def claim_key(request: HttpRequest) -> HttpResponseBase:
+    """Show the buyer's key, once. Opened as an address, it leads back to the return page."""
+    session_id = request.GET.get("session_id", "") or request.POST.get("session_id", "")
+    if request.method == "GET":
+        query = urlencode({"session_id": session_id})
+        return redirect(f"{reverse('checkout-return')}?{query}")
+    checkout = _checkout(session_id)
     if checkout is None:
         return render(request, "billing/return_unknown.html", status=404)
     found = claim_key_of_checkout(checkout=checkout, at=now())
@@ -83,12 +91,14 @@ def _checkout(session_id: str) -> Checkout | None:
 def _return_page(
     request: HttpRequest, checkout: Checkout, plaintext: str | None = None
 ) -> HttpResponse:
+    look = request.GET.get("look", "")
+    shown_before = int(look) if look.isascii() and look.isdigit() and len(look) < 3 else 0
     return render(
         request,
         "billing/return.html",
         {
+            "page": return_page_of(checkout=checkout, look=shown_before, at=now()),
             "checkout": checkout,
-            "key": key_of_checkout(checkout=checkout, at=now()),
             "plaintext": plaintext,
             "whoami_url": f"{settings.PUBLIC_URL}/whoami",
         },

@@ -1,0 +1,108 @@
+"""One running shop and a Chromium per module; nothing that the browser complains of is let pass.
+
+Playwright's loop runs in this thread while it is open, and Django refuses the database then: it
+ends with each module.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import template
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+WIDE = {"width": 1280, "height": 900}
+_told: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.browser)
+        item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.timeout(300))  # the first one starts the shop
+        if shutil.which(CHROMIUM) is None:
+            item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}: set CHROMIUM"))
+        elif sys.platform != "linux":
+            item.add_marker(pytest.mark.skip(reason="the shop finds its processes in /proc"))
+
+
+@pytest.fixture(scope="session")
+def shop() -> Iterator[Any]:
+    from tests.browser.shop import Shop
+
+    base = Path(tempfile.mkdtemp(prefix="latchkey-browser-"))
+    running = Shop(base)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+        template.remove(base)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Without a sandbox of its own: that one refuses to run as root.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page of a fresh visitor; at the end none may have complained in its console."""
+    contexts: list[Any] = []
+    complaints: list[str] = []
+
+    def hear(message: Any) -> None:
+        # What failed to load is told below, where documents that refuse are told from the rest.
+        if message.type in ("error", "warning") and "Failed to load" not in message.text:
+            complaints.append(f"{message.type}: {message.text}")
+
+    def check(answer: Any) -> None:
+        if answer.status >= 400 and answer.request.resource_type != "document":
+            complaints.append(f"{answer.status} {answer.url}")
+
+    def open_one(**options: Any) -> Any:
+        contexts.append(chromium.new_context(**{"viewport": WIDE, **options}))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(30_000)
+        page.on("console", hear)
+        page.on("response", check)
+        page.on("pageerror", lambda problem: complaints.append(f"uncaught: {problem}"))
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def buyer(open_page: Callable[..., Any]) -> Any:
+    """A visitor without JavaScript: nothing that a buyer needs may depend on it."""
+    return open_page(java_script_enabled=False)
+
+
+@pytest.fixture
+def say() -> Callable[[str], None]:
+    """Keep a figure for the end of the run."""
+    return _told.append
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _told:
+        terminalreporter.section("in a real browser")
+        for line in _told:
+            terminalreporter.write_line(line)

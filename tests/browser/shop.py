@@ -1,0 +1,54 @@
+"""The whole product with the demo data, as processes of its own, for a real browser to visit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from billing.demo_logins import ADMIN, Logins
+from config import paths
+from tests import template
+from tests.faults.http import call
+from tests.faults.stack import CELERY, Stack
+
+
+class Shop(Stack):
+    """What `make run` starts, under `base`: nothing of it touches this checkout's own state."""
+
+    def start(self) -> None:
+        self.start_valkey()
+        if not template.copy_cluster(template.key(), self.postgres):
+            raise AssertionError("The run of pytest has made no template of the database.")
+        self.start_postgres()
+        self._start_sandbox()
+        self.start_web("web", self.port)
+        self._start_worker_with_beat()
+        self._furnish()
+        self.wait_for("web", lambda: call("GET", f"{self.web}/ready").status == 200)
+        self.wait_for("worker", self._worker_answers)
+
+    def _start_worker_with_beat(self) -> None:
+        beat = ("--beat", f"--schedule={self.base / 'beat'}")
+        alone = ("--concurrency=2", "--without-gossip", "--without-mingle")
+        self._spawn("worker", [*CELERY, "worker", *beat, *alone])
+
+    def _furnish(self) -> None:
+        """Fill in the demo data: the prices, the people, the staff."""
+        command = [sys.executable, "-m", "tests.browser.furnish", str(self.logins_file)]
+        done = subprocess.run(
+            command,
+            env=self.environment,
+            cwd=paths.ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise AssertionError(done.stdout + done.stderr)
+
+    @property
+    def logins_file(self) -> Path:
+        return self.base / "logins.env"
+
+    @property
+    def admin_password(self) -> str:
+        return Logins(self.logins_file).known[ADMIN]
