@@ -1,9 +1,12 @@
-"""Where buyers may be sent back to: only origins that the project lists. Pure."""
+"""Where buyers may be sent back to: only origins that the project lists."""
 
 import re
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from config.errors import InvalidInput
+from keystore.models import Project
 
 LONGEST_URL = 2000
 LOCAL_HOSTS = {"localhost", "127.0.0.1", "[::1]"}
@@ -16,16 +19,16 @@ class ForeignUrl(InvalidInput):
     code = "url_not_allowed"
 
 
-def require_allowed(url: str, *, field: str, origins: list[str], local_allowed: bool) -> str:
-    """The url, or ForeignUrl if its origin is not listed. `local_allowed`: any port of this
-    machine too, for development.
+def allowed_url(url: str, *, field: str, project: Project) -> str:
+    """The url if it leads back to the project, else ForeignUrl; "" stays "".
+
+    In development any port of this machine will do too.
     """
-    origin = origin_of(url)
-    if origin is not None:
-        if origin in {known.rstrip("/").lower() for known in origins}:
-            return url
-        if local_allowed and urlsplit(url).hostname in LOCAL_HOSTS:
-            return url
+    origin, origins = origin_of(url), project.allowed_origins
+    if not url or origin in {known.rstrip("/").lower() for known in origins}:
+        return url
+    if settings.DEBUG and origin is not None and urlsplit(url).hostname in LOCAL_HOSTS:
+        return url
     raise ForeignUrl(
         f"{field} must start with an origin that the project lists.",
         errors=[

@@ -31,7 +31,9 @@ class PortalSession:
 def check_eligibility(*, consumer: Consumer | None) -> Eligibility:
     """What an app asks before it shows the button."""
     if consumer is None:
-        return Eligibility(False, "unknown_user", "This user is not known here. Complete a checkout first.")
+        return Eligibility(
+            False, "unknown_user", "This user is not known here. Complete a checkout first."
+        )
     holder = StripeCustomer.objects.filter(consumer=consumer).first()
     if holder is None:
         return Eligibility(

@@ -6,7 +6,7 @@ Pure functions from the dicts of `settings.STRIPE_API_VERSION` to plain facts.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any
+from typing import Any, overload
 
 Object = dict[str, Any]
 
@@ -18,7 +18,12 @@ MONTHS_IN = {
 }
 
 
+@overload
+def instant(seconds: int) -> datetime: ...
+@overload
+def instant(seconds: None) -> None: ...
 def instant(seconds: int | None) -> datetime | None:
+    """Stripe's seconds as an instant; None stays None."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
@@ -66,14 +71,12 @@ def subscription(found: Object) -> SubscriptionFacts:
     cancel_at = found["cancel_at"]
     if cancel_at is None and found["cancel_at_period_end"]:
         cancel_at = period_end
-    started = instant(found["start_date"])
-    assert started is not None
     return SubscriptionFacts(
         stripe_subscription_id=found["id"],
         status=found["status"],
         items=tuple(_item(item) for item in items),
         currency=found["currency"],
-        started_at=started,
+        started_at=instant(found["start_date"]),
         current_period_start=instant(
             max((item["current_period_start"] for item in items), default=None)
         ),
@@ -119,8 +122,6 @@ class ChargeFacts:
 
 
 def charge(found: Object) -> ChargeFacts:
-    created = instant(found["created"])
-    assert created is not None
     return ChargeFacts(
         stripe_charge_id=found["id"],
         stripe_payment_intent_id=ref(found["payment_intent"]),
@@ -129,7 +130,7 @@ def charge(found: Object) -> ChargeFacts:
         currency=found["currency"],
         captured_minor=found["amount_captured"] if found["status"] == "succeeded" else 0,
         disputed=found["disputed"],
-        created_at=created,
+        created_at=instant(found["created"]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from billing import gateway
 from billing.gateway import Object
@@ -76,7 +77,7 @@ def take(
 
 
 def _add_lists(snapshot: Snapshot, stripe_customer_id: str, *, full: bool) -> None:
-    lists = [("/v1/subscriptions", {"status": "all"})]
+    lists: list[tuple[str, dict[str, Any]]] = [("/v1/subscriptions", {"status": "all"})]
     if full:
         lists += [
             ("/v1/checkout/sessions", {}),

@@ -32,13 +32,14 @@ from entitlements.serializers import (
     RevocationSerializer,
     RevokeRequest,
 )
-from keystore.callers import Caller
+from keystore.authentication import caller_of, project_named
 from keystore.idempotency import IdempotentWrites
 from keystore.ids import new_id
 from keystore.models import Consumer, Project
 from keystore.pagination import page_of
 from keystore.permissions import scope
-from keystore.selectors import consumer_of, project_of_caller
+from keystore.selectors import consumer_of
+from keystore.serializers import checked
 from keystore.services import register_consumer
 
 OUR_ID = re.compile(r"con_[0-9A-Za-z]{22}")
@@ -62,8 +63,8 @@ class EntitlementsView(APIView):
     )
     def get(self, request: Request) -> HttpResponseBase:
         """An unknown user gets an empty list. The ETag changes when the answer does."""
-        query = _checked(AnswerQuery, request.query_params)
-        project = _project(request, query)
+        query = checked(AnswerQuery, request.query_params)
+        project = project_named(request, query)
         consumer = consumer_of(project=project, user_id=query["user_id"])
         at = now()
         if consumer is None:
@@ -87,8 +88,8 @@ class ExplainView(APIView):
     )
     def get(self, request: Request) -> Response:
         """The grant that decides, those that do not and why, and what will change when."""
-        query = _checked(ExplainQuery, request.query_params)
-        project = _project(request, query)
+        query = checked(ExplainQuery, request.query_params)
+        project = project_named(request, query)
         feature = selectors.feature_by_code(
             project=project, code=query["feature_code"], location="query"
         )
@@ -114,8 +115,8 @@ class GrantView(IdempotentWrites):
         A valid_to that has passed, sent without valid_from, is recorded as a grant of the one
         second before it: the record is kept, nothing is opened, and `warning` says so.
         """
-        wish = _checked(GrantRequest, request.data)
-        project, at = _project(request, wish), now()
+        wish = checked(GrantRequest, request.data)
+        project, at = project_named(request, wish), now()
         opened = _opened(project, wish)
         grant = services.give_grant(
             consumer=_consumer(project, wish["user_id"]),
@@ -124,7 +125,7 @@ class GrantView(IdempotentWrites):
             reason=wish["reason"],
             granted_by=wish["granted_by"],
             idempotency_key=_idempotency_key(request),
-            actor=_caller(request).actor,
+            actor=caller_of(request).actor,
             at=at,
             **opened,
         )
@@ -142,8 +143,8 @@ class RevokeView(IdempotentWrites):
     )
     def post(self, request: Request) -> Response:
         """Ends what staff gave, and denies what plans have opened until now, renewals included."""
-        wish = _checked(RevokeRequest, request.data)
-        project = _project(request, wish)
+        wish = checked(RevokeRequest, request.data)
+        project = project_named(request, wish)
         feature = selectors.feature_by_code(project=project, code=wish["feature_code"])
         consumer = consumer_of(project=project, user_id=wish["user_id"])
         done = services.Revocation(ended=(), denial=None)
@@ -154,7 +155,7 @@ class RevokeView(IdempotentWrites):
                 reason=wish["reason"],
                 revoked_by=wish["revoked_by"],
                 idempotency_key=_idempotency_key(request),
-                actor=_caller(request).actor,
+                actor=caller_of(request).actor,
                 at=now(),
             )
         return Response(
@@ -176,7 +177,7 @@ class FeaturesView(APIView):
     @extend_schema(parameters=PAGE, responses=FeaturePage, summary="Features of the project")
     def get(self, request: Request) -> Response:
         page = page_of(
-            selectors.features_of(project=_caller(request).project), request.query_params
+            selectors.features_of(project=caller_of(request).project), request.query_params
         )
         return Response(page.body(list(FeatureSerializer(page.rows, many=True).data)))
 
@@ -186,25 +187,9 @@ class PlansView(APIView):
 
     @extend_schema(parameters=PAGE, responses=PlanPage, summary="Public plans of the project")
     def get(self, request: Request) -> Response:
-        plans = selectors.public_plans_of(project=_caller(request).project)
+        plans = selectors.public_plans_of(project=caller_of(request).project)
         page = page_of(plans, request.query_params)
         return Response(page.body(list(PlanSerializer(page.rows, many=True).data)))
-
-
-def _checked(serializer_class: type, given: Any) -> dict[str, Any]:
-    serializer = serializer_class(data=given)
-    serializer.is_valid(raise_exception=True)
-    return serializer.validated_data
-
-
-def _caller(request: Request) -> Caller:
-    return cast(Caller, request.user)  # what AppKeyAuthentication puts there
-
-
-def _project(request: Request, asked: dict[str, Any]) -> Project:
-    if "project_id" not in asked:
-        return _caller(request).project
-    return project_of_caller(_caller(request), asked["project_id"])
 
 
 def _consumer(project: Project, user_id: str) -> Consumer:
@@ -243,7 +228,7 @@ def _idempotency_key(request: Request) -> str:
     given = request.headers.get("Idempotency-Key")
     if given is None:
         return new_id("req")
-    return sha256(f"{_caller(request).app.public_id}:{request.path}:{given}".encode()).hexdigest()
+    return sha256(f"{caller_of(request).app.public_id}:{request.path}:{given}".encode()).hexdigest()
 
 
 def _explained(consumer: Consumer | None, at: datetime) -> Any:

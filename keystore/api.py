@@ -1,6 +1,6 @@
 """Consumers and their keys, for the project's own apps."""
 
-from typing import Any, cast
+from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -9,12 +9,12 @@ from rest_framework.views import APIView
 
 from config.clock import now
 from config.errors import NotFound
-from keystore.callers import Caller
+from keystore.authentication import caller_of, project_named
 from keystore.idempotency import IdempotentWrites
 from keystore.models import Api, Consumer, Project
 from keystore.pagination import page_of
 from keystore.permissions import scope
-from keystore.selectors import consumer_key, consumer_of, keys_of, project_of_caller
+from keystore.selectors import consumer_key, consumer_of, keys_of
 from keystore.serializers import (
     ConsumerShown,
     IssuedKeyShown,
@@ -24,6 +24,7 @@ from keystore.serializers import (
     Problem,
     RegisterRequest,
     RevokeKeyRequest,
+    checked,
 )
 from keystore.services import issue_key, register_consumer, revoke_key
 
@@ -46,9 +47,9 @@ class RegisterConsumerView(IdempotentWrites):
     )
     def post(self, request: Request) -> Response:
         """Register a user, or retrieve the one that was registered before."""
-        asked, project = _asked(RegisterRequest, request)
+        asked = checked(RegisterRequest, request.data)
         consumer = register_consumer(
-            project=project,
+            project=project_named(request, asked),
             external_id=asked["user_id"],
             email=asked["email"],
             name=asked["name"],
@@ -65,7 +66,7 @@ class ConsumerView(APIView):
     )
     def get(self, request: Request, consumer_id: str) -> Response:
         """A consumer by the app's own id or by ours (con_...)."""
-        consumer = _consumer(_caller(request).project, consumer_id)
+        consumer = _consumer(caller_of(request).project, consumer_id)
         return Response(ConsumerShown(consumer).data)
 
 
@@ -86,7 +87,7 @@ class KeysView(IdempotentWrites):
     def get(self, request: Request) -> Response:
         """The keys of a user, newest first; an unknown user has none."""
         user_id = request.query_params.get("user_id", "")
-        consumer = consumer_of(project=_caller(request).project, user_id=user_id)
+        consumer = consumer_of(project=caller_of(request).project, user_id=user_id)
         page = page_of(keys_of(consumer=consumer), request.query_params)
         return Response(page.body(list(KeyShown(page.rows, many=True).data)))
 
@@ -98,7 +99,8 @@ class KeysView(IdempotentWrites):
     )
     def post(self, request: Request) -> Response:
         """Issue a key for a user. Its text is in this answer and never again."""
-        asked, project = _asked(IssueKeyRequest, request)
+        asked = checked(IssueKeyRequest, request.data)
+        project = project_named(request, asked)
         asked.pop("project_id", None)
         issued = issue_key(
             project=project,
@@ -106,7 +108,7 @@ class KeysView(IdempotentWrites):
             api=_api(project, asked.pop("api", None)),
             own_limit_per_minute=asked.pop("limit_per_minute"),
             own_burst=asked.pop("burst"),
-            actor=_caller(request).actor,
+            actor=caller_of(request).actor,
             at=now(),
             **asked,
         )
@@ -125,25 +127,11 @@ class RevokeKeyView(IdempotentWrites):
     )
     def post(self, request: Request, key_id: str) -> Response:
         """End a key for ever. No request that starts after this answer is accepted with it."""
-        asked, project = _asked(RevokeKeyRequest, request)
+        asked = checked(RevokeKeyRequest, request.data)
+        project = project_named(request, asked)
         key = consumer_key(project=project, key_id=key_id)
-        revoke_key(key=key, actor=_caller(request).actor, reason=asked["reason"], at=now())
+        revoke_key(key=key, actor=caller_of(request).actor, reason=asked["reason"], at=now())
         return Response(KeyShown(consumer_key(project=project, key_id=key_id)).data)
-
-
-def _asked(serializer_class: type[Any], request: Request) -> tuple[dict[str, Any], Project]:
-    """The validated body, and the project it is about: the caller's own."""
-    serializer = serializer_class(data=request.data)
-    serializer.is_valid(raise_exception=True)
-    asked = dict(serializer.validated_data)
-    caller = _caller(request)
-    if "project_id" in asked:
-        return asked, project_of_caller(caller, asked["project_id"])
-    return asked, caller.project
-
-
-def _caller(request: Request) -> Caller:
-    return cast(Caller, request.user)
 
 
 def _consumer(project: Project, user_id: str) -> Consumer:

@@ -11,6 +11,13 @@ MOST_NETWORKS = 50
 LARGEST_LIMIT = 1_000_000_000
 
 
+def checked(serializer_class: type[serializers.Serializer[Any]], given: Any) -> dict[str, Any]:
+    """What was sent, validated. Raises DRF's ValidationError."""
+    serializer = serializer_class(data=given)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
 class RegisterRequest(serializers.Serializer[Any]):
     user_id = serializers.CharField(max_length=255, help_text="The app's own id of its user.")
     email = serializers.EmailField(required=False, default="", allow_blank=True)

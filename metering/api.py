@@ -1,6 +1,6 @@
 """The gateway's questions: whose key is this, and may it do this now?"""
 
-from typing import Any, cast
+from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.authentication import BaseAuthentication
@@ -10,11 +10,10 @@ from rest_framework.views import APIView
 
 from config.clock import now
 from keystore.addresses import remote_address
-from keystore.authentication import AppKeyAuthentication
-from keystore.callers import Caller
+from keystore.authentication import AppKeyAuthentication, caller_of
 from keystore.credentials import token_in
 from keystore.permissions import scope
-from keystore.serializers import Problem
+from keystore.serializers import Problem, checked
 from metering.decide import Decision, decide, identify
 from metering.serializers import DecisionShown, VerifyRequest, WhoamiShown
 
@@ -108,9 +107,7 @@ class VerifyView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Always 200: `valid` and `code` are the decision. Keys of other projects are unknown."""
-        serializer = VerifyRequest(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        asked = serializer.validated_data
+        asked = checked(VerifyRequest, request.data)
         decision = decide(
             token=asked["key"],
             remote_ip=asked["ip"],
@@ -118,7 +115,7 @@ class VerifyView(APIView):
             api=asked["api"],
             feature=asked["feature"],
             at=now(),
-            project=cast(Caller, request.user).project,
+            project=caller_of(request).project,
         )
         return _response(decision, status=200)
 

@@ -1,5 +1,7 @@
 """Stripe's refusals: status, type, code and the parameter at fault."""
 
+from typing import Any
+
 from sandbox.check import Problem
 
 # Refused before execution starts, so Stripe does not keep them under the idempotency key.
@@ -78,7 +80,8 @@ def idempotency_running(key: str) -> StripeError:
     return StripeError(409, message, code="idempotency_key_in_use", type="idempotency_error")
 
 
-def card_error(message: str, code: str, decline_code: str | None, **more: object) -> StripeError:
+def card_error(message: str, code: str, decline_code: str | None, **more: Any) -> StripeError:
+    """`more` are further fields of StripeError."""
     return StripeError(
         402, message, code=code, type="card_error", decline_code=decline_code, **more
     )

@@ -61,7 +61,8 @@ class PageAnswer:
 Handler = Callable[[Call], Any]
 PageHandler = Callable[[PageRequest], PageAnswer]
 Expander = Callable[["Sandbox", Object], Any]
-Timer = Callable[["Sandbox", "str | None"], Iterator[tuple[int, Callable[[int], None]]]]
+Due = Iterator[tuple[int, Callable[[int], object]]]  # what happens at which unix second
+Timer = Callable[["Sandbox", "str | None"], Due]
 
 _handlers: dict[str, Handler] = {}
 _undocumented: list[tuple[str, list[str], Handler]] = []

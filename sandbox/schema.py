@@ -111,10 +111,10 @@ def fields_of(cls: type) -> dict[str, typing.Any]:
 
 
 @functools.cache
-def object_class(name: str) -> type[StripeObject]:
+def object_class(name: str) -> type:
     """The class of `customer`, `checkout.session` and so on."""
     module, cls = OBJECT_CLASSES[name]
-    found: type[StripeObject] = getattr(importlib.import_module(module), cls)
+    found: type = getattr(importlib.import_module(module), cls)
     return found
 
 

@@ -39,7 +39,7 @@ def _blank(hint: typing.Any) -> typing.Any:
     cls = origin or hint
     if cls in (dict, UntypedStripeObject):
         return {}
-    if isinstance(cls, type) and issubclass(cls, StripeObject):
+    if isinstance(cls, type) and StripeObject in cls.__mro__:
         if cls.__name__ == "ListObject":
             return {"object": "list", "data": [], "has_more": False, "url": ""}
         return {k: _blank(h) for k, h in fields_of(cls).items() if k != "deleted"}

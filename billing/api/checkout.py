@@ -10,10 +10,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing import gateway
-from billing.api.asking import allowed_url, checked, project_named
 from billing.checkout import Wish, find_price, fulfil_checkout, start_checkout
 from billing.claims import CheckoutKey, claim_key_of_checkout, key_of_checkout
 from billing.models import Checkout, CheckoutMode, CheckoutState
+from billing.origins import allowed_url
 from billing.selectors import find_checkout
 from billing.serializers import (
     CheckoutRequest,
@@ -24,10 +24,12 @@ from billing.serializers import (
 from billing.throttling import PublicCheckoutThrottle
 from config.clock import now
 from config.errors import NotFound, Unavailable
+from keystore.authentication import caller_of, project_named
 from keystore.idempotency import IdempotentWrites
 from keystore.ids import new_id
 from keystore.models import Consumer, Project
 from keystore.permissions import scope
+from keystore.serializers import checked
 from keystore.services import register_consumer
 
 WAIT_SECONDS = 8.0  # for all of Stripe's answers together: no request hangs
@@ -111,7 +113,7 @@ class CheckoutView(IdempotentWrites, APIView):
         project = project_named(request, asked)
         wish = _wish(project, asked)
         with gateway.deadline(WAIT_SECONDS):
-            checkout = start_checkout(wish=wish, actor=request.user.actor, at=now())
+            checkout = start_checkout(wish=wish, actor=caller_of(request).actor, at=now())
         return answer_begun(checkout)
 
 
@@ -145,7 +147,7 @@ class CheckoutStateView(APIView):
     )
     def get(self, request: Request, reference: str) -> Response:
         """Asks Stripe when nobody told us yet, so access never waits for a webhook."""
-        checkout = _find(request.user.project, reference)
+        checkout = _find(caller_of(request).project, reference)
         with gateway.deadline(WAIT_SECONDS):
             checkout = _fulfilled(checkout)
         wants_key = request.query_params.get("claim", "").lower() in ("1", "true", "yes")
@@ -158,7 +160,7 @@ class CheckoutClaimView(APIView):
     @extend_schema(request=None, responses={200: CheckoutSerializer}, summary="Claim the key")
     def post(self, request: Request, reference: str) -> Response:
         """The key that came with the purchase: in this answer, and never again."""
-        checkout = _find(request.user.project, reference)
+        checkout = _find(caller_of(request).project, reference)
         with gateway.deadline(WAIT_SECONDS):
             checkout = _fulfilled(checkout)
         return _answer(checkout, claim=True)

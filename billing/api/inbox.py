@@ -5,14 +5,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.api.asking import checked
 from billing.inbox import NotReplayable, replay
 from billing.models import InboxEvent
 from billing.selectors import inbox_events_of
 from billing.serializers import ReplayRequest, ReplaySerializer
 from config.clock import now
+from keystore.authentication import caller_of
 from keystore.doorbell import ring
 from keystore.permissions import scope
+from keystore.serializers import checked
 
 
 class ReplayView(APIView):
@@ -26,7 +27,9 @@ class ReplayView(APIView):
         asked = checked(ReplayRequest, request.data)
         found = {
             event.event_id: event
-            for event in inbox_events_of(project=request.user.project, event_ids=asked["event_ids"])
+            for event in inbox_events_of(
+                project=caller_of(request).project, event_ids=asked["event_ids"]
+            )
         }
         results = [
             _replay(found.get(event_id), event_id, request, asked["reason"])
@@ -43,7 +46,7 @@ def _replay(
     if event is None:
         return {"event_id": event_id, "replayed": False, "problem": "not found in this project"}
     try:
-        replay(event=event, actor=request.user.actor, reason=reason, at=now())
+        replay(event=event, actor=caller_of(request).actor, reason=reason, at=now())
     except NotReplayable as refusal:
         return {"event_id": event_id, "replayed": False, "problem": refusal.message}
     return {"event_id": event_id, "replayed": True, "problem": None}

@@ -5,15 +5,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.api.asking import checked
 from billing.selectors import revenue_of, subscription_metrics
 from billing.serializers import (
     RevenueQuery,
     RevenueSerializer,
     SubscriptionMetricsSerializer,
 )
+from keystore.authentication import caller_of
 from keystore.permissions import scope
 from keystore.selectors import project_of_caller
+from keystore.serializers import checked
 
 
 class SubscriptionMetricsView(APIView):
@@ -24,7 +25,7 @@ class SubscriptionMetricsView(APIView):
     )
     def get(self, request: Request, project_id: str) -> Response:
         """Counts by status and plan, monthly income per currency."""
-        project = project_of_caller(request.user, project_id)
+        project = project_of_caller(caller_of(request), project_id)
         found = subscription_metrics(project=project)
         return Response(
             {
@@ -51,7 +52,7 @@ class RevenueView(APIView):
     def get(self, request: Request, project_id: str) -> Response:
         """Gross, refunds and net, one line per currency; currencies are never added up."""
         asked = checked(RevenueQuery, request.query_params)
-        project = project_of_caller(request.user, project_id)
+        project = project_of_caller(caller_of(request), project_id)
         lines = revenue_of(project=project, since=asked.get("since"), until=asked.get("until"))
         return Response(
             {

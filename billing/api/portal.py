@@ -6,7 +6,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing import gateway
-from billing.api.asking import allowed_url, checked, project_named
+from billing.origins import allowed_url
 from billing.portal import check_eligibility, open_portal
 from billing.serializers import (
     EligibilityQuery,
@@ -15,8 +15,10 @@ from billing.serializers import (
     PortalSerializer,
 )
 from config.clock import now
+from keystore.authentication import caller_of, project_named
 from keystore.permissions import scope
 from keystore.selectors import consumer_of
+from keystore.serializers import checked
 
 WAIT_SECONDS = 8.0
 
@@ -35,7 +37,7 @@ class PortalView(APIView):
         consumer = consumer_of(project=project, user_id=asked["user_id"])
         with gateway.deadline(WAIT_SECONDS):
             session = open_portal(
-                consumer=consumer, return_url=return_url, actor=request.user.actor, at=now()
+                consumer=consumer, return_url=return_url, actor=caller_of(request).actor, at=now()
             )
         return Response(
             {"id": session.stripe_session_id, "url": session.url, "portal_url": session.url}

@@ -24,8 +24,10 @@ from sandbox.store import Object, new_id
 if TYPE_CHECKING:
     from sandbox.world import Sandbox
 
-PLAIN = ("description", "collection_method", "days_until_due", "payment_settings")
-PLAIN += ("automatic_tax", "trial_settings", "invoice_settings", "application_fee_percent")
+PLAIN = (
+    "description", "collection_method", "days_until_due", "payment_settings",
+    "automatic_tax", "trial_settings", "invoice_settings", "application_fee_percent",
+)  # fmt: skip
 
 
 def update_subscription(sandbox: Sandbox, subscription: Object, given: dict[str, Any]) -> Object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from sandbox.engine import payments, renewals
 from sandbox.engine.basket import make_items, redeem, write_sums
 from sandbox.engine.cards import client_secret
 from sandbox.errors import StripeError, invalid
-from sandbox.registry import timer
+from sandbox.registry import Due, timer
 from sandbox.shapes import fill, merge_metadata
 from sandbox.store import Object, new_id
 
@@ -180,9 +179,7 @@ def expire_session(sandbox: Sandbox, session: Object) -> Object:
 
 
 @timer
-def expiries(
-    sandbox: Sandbox, test_clock: str | None
-) -> Iterator[tuple[int, Callable[[int], None]]]:
+def expiries(sandbox: Sandbox, test_clock: str | None) -> Due:
     for session in sandbox.store.all(KIND):
         if session["status"] != "open":
             continue

@@ -18,6 +18,10 @@ CONFIRMABLE = {"requires_payment_method", "requires_confirmation", "requires_act
 CANCELABLE = CONFIRMABLE | {"requires_capture", "processing"}
 SMALLEST_AMOUNT = 50
 LARGEST_AMOUNT = 99_999_999
+COPIED = (  # from an intent to its charge
+    "amount", "currency", "customer", "description", "receipt_email",
+    "statement_descriptor", "transfer_group",
+)  # fmt: skip
 
 # Called with (sandbox, intent) when an intent has succeeded: invoices and Checkout listen.
 on_succeeded: list[Callable[[Sandbox, Object], None]] = []
@@ -182,9 +186,7 @@ def _charge(sandbox: Sandbox, intent: Object, method: Object) -> Object:
     details["checks"] = {"cvc_check": "pass"}
     given = {"payment_method_details": {"type": "card", "card": details}}
     charge = fill("charge", given)
-    copied = ("amount", "currency", "customer", "description", "receipt_email")
-    copied += ("statement_descriptor", "transfer_group")
-    charge.update({name: intent[name] for name in copied})
+    charge.update({name: intent[name] for name in COPIED})
     charge.update(
         id=new_id("charge"),
         billing_details=method["billing_details"],

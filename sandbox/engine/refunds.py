@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sandbox.engine import cards
 from sandbox.engine.ledger import record_balance
 from sandbox.errors import invalid
-from sandbox.registry import timer
+from sandbox.registry import Due, timer
 from sandbox.shapes import blank, merge_metadata
 from sandbox.store import Object, new_id
 
@@ -125,12 +124,15 @@ def _take_back(sandbox: Sandbox, refund: Object) -> None:
 
 
 @timer
-def late_refunds(
-    sandbox: Sandbox, test_clock: str | None
-) -> Iterator[tuple[int, Callable[[int], None]]]:
+def late_refunds(sandbox: Sandbox, test_clock: str | None) -> Due:
     """What the test cards with late refunds do after an hour."""
     for refund in sandbox.store.all("refund"):
-        due = sandbox.store.secret(refund["id"], "settles")
-        if due and test_clock is None:
-            at, succeed = due
-            yield at, lambda _, r=refund, s=succeed: settle_refund(sandbox, r, succeed=s)
+        if test_clock is None:
+            yield from _late_refund(sandbox, refund)
+
+
+def _late_refund(sandbox: Sandbox, refund: Object) -> Due:
+    due = sandbox.store.secret(refund["id"], "settles")
+    if due:
+        at, succeed = due
+        yield at, lambda _: settle_refund(sandbox, refund, succeed=succeed)

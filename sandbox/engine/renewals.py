@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sandbox.engine import invoices
@@ -10,13 +9,12 @@ from sandbox.engine.discounts import drop_used
 from sandbox.engine.entitlements import refresh_entitlements
 from sandbox.engine.items import items_of, next_end, period_of, set_period
 from sandbox.engine.subscriptions import DAY, cancel_subscription, cycle_lines
-from sandbox.registry import timer
+from sandbox.registry import Due, timer
 from sandbox.store import Object
 
 if TYPE_CHECKING:
     from sandbox.world import Sandbox
 
-Due = Iterator[tuple[int, Callable[[int], None]]]
 INCOMPLETE_SECONDS = 23 * 3600
 RENEWING = {"active", "trialing", "past_due", "unpaid"}
 
@@ -26,13 +24,15 @@ def subscription_work(sandbox: Sandbox, test_clock: str | None) -> Due:
     for subscription in sandbox.store.all("subscription"):
         if subscription["test_clock"] != test_clock:
             continue
-        status = subscription["status"]
-        if status == "incomplete":
-            due = subscription["created"] + INCOMPLETE_SECONDS
-            yield due, lambda at, s=subscription: expire(sandbox, s)
-        if status not in RENEWING:
-            continue
-        yield from _running_work(sandbox, subscription)
+        if subscription["status"] == "incomplete":
+            yield from _unpaid_work(sandbox, subscription)
+        if subscription["status"] in RENEWING:
+            yield from _running_work(sandbox, subscription)
+
+
+def _unpaid_work(sandbox: Sandbox, subscription: Object) -> Due:
+    due = subscription["created"] + INCOMPLETE_SECONDS
+    yield due, lambda at: expire(sandbox, subscription)
 
 
 def _running_work(sandbox: Sandbox, subscription: Object) -> Due:
@@ -133,13 +133,15 @@ def _set_collection(sandbox: Sandbox, subscription: Object, invoice: Object, at:
 @timer
 def invoice_work(sandbox: Sandbox, test_clock: str | None) -> Due:
     for invoice in sandbox.store.all("invoice"):
-        if invoice["test_clock"] != test_clock or not invoice["auto_advance"]:
-            continue
-        if invoice["status"] == "draft" and invoice["automatically_finalizes_at"]:
-            due = invoice["automatically_finalizes_at"]
-            yield due, lambda at, i=invoice: collect(sandbox, i, at)
-        elif invoice["status"] == "open" and invoice["next_payment_attempt"]:
-            yield invoice["next_payment_attempt"], lambda at, i=invoice: attempt(sandbox, i, at)
+        if invoice["test_clock"] == test_clock and invoice["auto_advance"]:
+            yield from _collection_work(sandbox, invoice)
+
+
+def _collection_work(sandbox: Sandbox, invoice: Object) -> Due:
+    if invoice["status"] == "draft" and invoice["automatically_finalizes_at"]:
+        yield invoice["automatically_finalizes_at"], lambda at: collect(sandbox, invoice, at)
+    elif invoice["status"] == "open" and invoice["next_payment_attempt"]:
+        yield invoice["next_payment_attempt"], lambda at: attempt(sandbox, invoice, at)
 
 
 def collect(sandbox: Sandbox, invoice: Object, at: int) -> None:

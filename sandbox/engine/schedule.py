@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sandbox.registry import timers
+from sandbox.registry import Due, timers
 
 if TYPE_CHECKING:
     from sandbox.world import Sandbox
@@ -24,13 +24,13 @@ def run_until(sandbox: Sandbox, at: int, *, test_clock: str | None = None) -> No
     raise RuntimeError("the sandbox's clock does not come to rest")
 
 
-def _due(sandbox: Sandbox, test_clock: str | None) -> Iterator[tuple[int, Callable[[int], None]]]:
+def _due(sandbox: Sandbox, test_clock: str | None) -> Due:
     for source in timers:
         yield from source(sandbox, test_clock)
 
 
 def _run_at(
-    sandbox: Sandbox, moment: int, work: Callable[[int], None], test_clock: str | None
+    sandbox: Sandbox, moment: int, work: Callable[[int], object], test_clock: str | None
 ) -> None:
     if test_clock:
         clock = sandbox.store.get("test_helpers.test_clock", test_clock)

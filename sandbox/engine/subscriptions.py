@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 DAY = 86_400
 LIVE = {"active", "trialing", "past_due", "unpaid", "paused", "incomplete"}
 # Taken over from the parameters as they are; everything else has a rule below.
-PLAIN = ("description", "collection_method", "days_until_due", "payment_settings", "cancel_at")
-PLAIN += ("cancel_at_period_end", "automatic_tax", "trial_settings", "application_fee_percent")
-PLAIN += ("default_payment_method", "on_behalf_of", "transfer_data", "invoice_settings")
+PLAIN = (
+    "description", "collection_method", "days_until_due", "payment_settings", "cancel_at",
+    "cancel_at_period_end", "automatic_tax", "trial_settings", "application_fee_percent",
+    "default_payment_method", "on_behalf_of", "transfer_data", "invoice_settings",
+)  # fmt: skip
 
 
 def create_subscription(sandbox: Sandbox, given: dict[str, Any]) -> Object:

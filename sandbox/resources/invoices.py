@@ -18,8 +18,10 @@ from sandbox.store import Object
 if TYPE_CHECKING:
     from sandbox.world import Sandbox
 
-TAKEN = ("description", "footer", "custom_fields", "statement_descriptor", "auto_advance")
-TAKEN += ("collection_method", "due_date", "payment_settings", "default_payment_method")
+TAKEN = (
+    "description", "footer", "custom_fields", "statement_descriptor", "auto_advance",
+    "collection_method", "due_date", "payment_settings", "default_payment_method",
+)  # fmt: skip
 
 
 @on("POST /v1/invoices")
