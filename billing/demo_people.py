@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 
@@ -21,6 +21,7 @@ from keystore.ids import new_id
 from keystore.models import Consumer, Project
 from keystore.services import register_consumer
 
+T = TypeVar("T")
 Clock = Callable[[], datetime]
 GOOD_CARD = "pm_card_visa"
 LATER_REFUSED = "pm_card_chargeCustomerFail"  # can be saved; every charge is declined
@@ -125,7 +126,7 @@ def _sync(consumer: Consumer, clock: Clock) -> None:
     _patiently(lambda: sync_customer(stripe_customer_id=customer_id, clock=clock, full=True))
 
 
-def _patiently(act: Callable[[], Any]) -> Any:
+def _patiently(act: Callable[[], T]) -> T:
     """The worker follows the same events and may hold the customer for a moment."""
     for _ in range(BUSY_TRIES):
         try:

@@ -251,7 +251,7 @@ class ReplayClient(stripe.HTTPClient):
 
     name = "replay"
 
-    def request(  # type: ignore[override]
+    def request(
         self, method: str, url: str, headers: object, post_data: object = None, **_: object
     ) -> tuple[str, int, dict[str, str]]:
         recording = _recording.get()

@@ -213,7 +213,8 @@ def _opened(project: Project, wish: dict[str, Any]) -> dict[str, Any]:
 
 def _start(wish: dict[str, Any], at: datetime) -> datetime | None:
     """When the grant starts; see GrantView.post for one that ended before it was given."""
-    start, end = wish.get("valid_from"), wish.get("valid_to")
+    start: datetime | None = wish.get("valid_from")
+    end: datetime | None = wish.get("valid_to")
     if start is None:
         return end - SECOND if end is not None and end <= at else None
     if end is not None and end <= start:

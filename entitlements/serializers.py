@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from entitlements.models import Enforcement, FeatureKind, Grant, GrantSource, Reset
 from entitlements.resolve import Entitlement
+from entitlements.selectors import FeatureExplained
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_LIMIT = 2**63 - 1
@@ -76,7 +77,7 @@ class OfferSerializer(serializers.Serializer):
 
 class LoserSerializer(OfferSerializer):
     grant_id = serializers.CharField(source="offer.grant.grant_id")
-    source = serializers.CharField(source="offer.grant.source")  # type: ignore[assignment]
+    source = serializers.CharField(source="offer.grant.source")
     source_id = serializers.CharField(source="offer.grant.source_ref")
     plan = serializers.CharField(source="offer.plan", allow_null=True)
     limit = serializers.IntegerField(source="offer.feature.limit", allow_null=True)
@@ -112,11 +113,11 @@ class ExplanationSerializer(serializers.Serializer):
         child=serializers.CharField(), help_text="Public plans that contain the feature."
     )
 
-    def get_since(self, explained) -> datetime | None:
+    def get_since(self, explained: FeatureExplained) -> datetime | None:
         entitlement: Entitlement | None = explained.explanation.entitlement
         return entitlement.valid_from if entitlement else None
 
-    def get_until(self, explained) -> datetime | None:
+    def get_until(self, explained: FeatureExplained) -> datetime | None:
         changes = explained.explanation.changes
         return changes[0].at if changes else None
 

@@ -91,10 +91,10 @@ class GiveGrantDialog(ConsumerDialog):
         ]
 
     def _may_be_endless(self) -> bool:
-        return self.request.user.has_perm(ENDLESS)
+        return bool(self.request.user.has_perm(ENDLESS))
 
     def clean_until(self) -> datetime | None:
-        until = self.cleaned_data["until"]
+        until: datetime | None = self.cleaned_data["until"]
         if until is None and not self._may_be_endless():
             raise ValidationError("Say when the grant ends: you may not give one without end.")
         if until is not None and until <= self.at:

@@ -64,7 +64,7 @@ class InboxEventAdmin(ReadOnlyAdmin):
     has_replay_permission = holds("billing.replay_inboxevent", "billing.view_inboxevent")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[InboxEvent]:
-        rows = super().get_queryset(request)
+        rows: QuerySet[InboxEvent] = super().get_queryset(request)
         match = request.resolver_match
         on_list = match is not None and (match.url_name or "").endswith("_changelist")
         return rows.defer("payload") if on_list and request.method == "GET" else rows

@@ -53,7 +53,7 @@ class SaleAdmin(ReadOnlyAdmin):
 
     @display(description="status", label=STATUS_COLOURS)
     def status_label(self, row: Any) -> str:
-        return getattr(row, "status", None) or row.state
+        return str(getattr(row, "status", None) or row.state)
 
     @admin.display(description="amount")
     def amount(self, row: Any) -> str:

@@ -32,7 +32,7 @@ class ReasonDialog(BaseDialogForm):
 
     @property
     def reason(self) -> str:
-        return self.cleaned_data["deed_reason"]
+        return str(self.cleaned_data["deed_reason"])
 
 
 def carry_out(

@@ -70,7 +70,8 @@ class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         shown = {"title": str(self.opts.verbose_name).capitalize(), **(extra_context or {})}
-        return super().change_view(request, object_id, form_url, shown)
+        page: HttpResponse = super().change_view(request, object_id, form_url, shown)
+        return page
 
 
 class AuditedAdmin(ModelAdmin):

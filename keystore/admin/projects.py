@@ -77,11 +77,12 @@ class AppAdmin(AuditedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[App]:
         live = Count("keys", filter=Q(keys__revoked_at=None))
-        return super().get_queryset(request).annotate(live=live)
+        rows: QuerySet[App] = super().get_queryset(request)
+        return rows.annotate(live=live)
 
     @admin.display(description="keys not revoked")
     def live_keys(self, app: Any) -> int:
-        return app.live
+        return int(app.live)
 
     @action(
         description="Issue a key",

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from billing import catalog
+from billing.catalog_diff import Change
 from billing.catalog_file import dump_catalog, keep_heading, parse_catalog
 from billing.catalog_spec import ProjectSpec
 from billing.catalog_tables import find_project
@@ -51,7 +52,7 @@ class Command(BaseCommand):
     def _diff(self, file: str, project: str | None) -> int:
         return sum(self._show(catalog.diff(project=spec)) for spec in _read(file, project))
 
-    def _show(self, changes: list[catalog.Change]) -> int:
+    def _show(self, changes: list[Change]) -> int:
         for change in changes:
             self.stdout.write(str(change))
         return len(changes)
