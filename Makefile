@@ -9,8 +9,8 @@ MANAGE := DEBUG=true LOG_FORMAT=text $(BIN)/python manage.py
 CHECKING := DEBUG=true SECRET_KEY=typecheck-only KEY_PEPPER=typecheck-only
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down test prove bench lint typecheck ci demo superuser reset \
-	requirements browser up-docker down-docker
+.PHONY: help build run up down test prove explore bench lint typecheck ci demo superuser \
+	reset requirements browser up-docker down-docker
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+( [a-z-]+)*:.*## ' $(MAKEFILE_LIST) | sort | \
@@ -44,8 +44,8 @@ ci: ## What must pass before a change lands: lint, typecheck, test
 	@$(MAKE) --no-print-directory typecheck
 	@$(MAKE) --no-print-directory test
 
-prove: .venv/.ok ## Walk hundreds of orders, losses and repetitions of events (about an hour)
-	@$(call logged,prove,HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout 7200 \
+explore: .venv/.ok ## Walk hundreds of orders, losses and repetitions of events (about an hour)
+	@$(call logged,explore,HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout 7200 \
 		tests/scenarios/test_events_property.py tests/scenarios/test_seeded_defects.py tests/races)
 
 demo: .venv/.ok ## Put the demo data into the running stack again

@@ -81,18 +81,12 @@ def want(
 
     Raises OperationPending when the subject has an unfinished operation of the kind.
     """
-    pending = OperationPending(
-        f"An earlier {kind} of {subject} has no outcome yet. Wait for it, then try again."
-    )
     # Seen first, so that the insert does not wait for a settlement that may wait for our locks.
-    if (
-        subject
-        and Operation.objects.filter(kind=kind, subject=subject, state__in=OPEN_STATES).exists()
-    ):
-        raise pending
+    if _is_under_way(kind, subject):
+        raise _pending(kind, subject)
     try:
         with transaction.atomic():
-            operation = Operation.objects.create(
+            return Operation.objects.create(
                 project=project,
                 kind=kind,
                 path=path,
@@ -107,8 +101,18 @@ def want(
     except IntegrityError as twin:
         if "operation_once_per_subject" not in str(twin):
             raise
-        raise pending from twin
-    return operation
+        raise _pending(kind, subject) from twin
+
+
+def _is_under_way(kind: OperationKind, subject: str) -> bool:
+    twins = Operation.objects.filter(kind=kind, subject=subject, state__in=OPEN_STATES)
+    return bool(subject) and twins.exists()
+
+
+def _pending(kind: OperationKind, subject: str) -> OperationPending:
+    return OperationPending(
+        f"An earlier {kind} of {subject} has no outcome yet. Wait for it, then try again."
+    )
 
 
 def run_operation(*, operation: Operation, at: datetime) -> gateway.Object | None:

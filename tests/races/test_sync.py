@@ -1,7 +1,7 @@
 """An old answer of Stripe's that arrives late never wins over a newer one."""
 
 from threading import Thread
-from time import sleep
+from time import monotonic, sleep
 
 import pytest
 from django.db import connection
@@ -15,7 +15,6 @@ from tests.conftest import NOON
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TIMES = 20
-SLOW = 0.1
 
 
 def swap(subscription, number, *, ends):
@@ -24,9 +23,16 @@ def swap(subscription, number, *, ends):
     gateway.write(path, params, idempotency_key=f"race:swap:{number}")
 
 
-def overtake(sandbox, of, clock, change):
+def time_to_be_overtaken(of, clock):
+    """Twice what a sync takes: without the lock, the slow one would write last."""
+    started = monotonic()
+    sync_customer(stripe_customer_id=of, clock=clock)
+    return 2 * (monotonic() - started)
+
+
+def overtake(sandbox, of, clock, change, *, seconds):
     """Sync with a slow answer; while it is under way, change Stripe and sync again."""
-    fault = sandbox.faults.add("GET /v1/subscriptions", "slow_snapshot", seconds=SLOW, times=1)
+    fault = sandbox.faults.add("GET /v1/subscriptions", "slow_snapshot", seconds=seconds, times=1)
 
     def slow():
         try:
@@ -47,6 +53,8 @@ def test_an_overtaken_answer_changes_nothing_twenty_times(
     customer, subscription, stripe_world, clock
 ):
     of = customer.stripe_customer_id
+    sync_customer(stripe_customer_id=of, clock=clock)
+    seconds = time_to_be_overtaken(of, clock)
     right = 0
     for number in range(TIMES):
         ends = number % 2 == 0
@@ -55,6 +63,7 @@ def test_an_overtaken_answer_changes_nothing_twenty_times(
             of,
             clock,
             lambda number=number, ends=ends: swap(subscription, number, ends=ends),
+            seconds=seconds,
         )
         right += (Subscription.objects.get().cancel_at is not None) is ends
 
@@ -69,8 +78,10 @@ def test_a_cancellation_during_a_slow_answer_ends_access(
     def cancel():
         gateway.write(path, {}, idempotency_key="race:cancel", method="delete")
 
-    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock)
-    overtake(stripe_world, customer.stripe_customer_id, clock, cancel)
+    of = customer.stripe_customer_id
+    sync_customer(stripe_customer_id=of, clock=clock)
+    seconds = time_to_be_overtaken(of, clock)
+    overtake(stripe_world, of, clock, cancel, seconds=seconds)
 
     assert Subscription.objects.get().status == "canceled"
     assert not Grant.objects.live(NOON).filter(revoked_at=None).exists()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from random import Random
 from threading import Thread
 from time import monotonic, sleep
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -53,7 +54,7 @@ def a_slow_answer_is_overtaken(world):
     """While Stripe's answer is on its way, what it tells ends, and that is heard and worked off."""
     world.subscribe("alice", 1)
     world.deliver(Random(1))
-    fault = world.sandbox.faults.add("GET /v1/subscriptions", "slow_snapshot", seconds=1, times=1)
+    fault = world.sandbox.faults.add("GET /v1/subscriptions", "slow_snapshot", seconds=5, times=1)
     slow = Thread(target=on_own_connection, args=[world.work])
     slow.start()
     wait_until(lambda: fault.drawn == 1)
@@ -114,7 +115,7 @@ def no_lock(patch):
 
     @contextmanager
     def free_for_all(stripe_customer_id, **options):
-        yield
+        yield SimpleNamespace(require=lambda: None)
 
     patch.setattr(sync, "customer_lock", free_for_all)
 
@@ -154,7 +155,7 @@ def test_a_seeded_defect_turns_the_proof_red(world, monkeypatch, defect, script,
         script(world)
 
 
-@pytest.mark.skipif("HYPOTHESIS_PROFILE" not in os.environ, reason="minutes: see `make prove`")
+@pytest.mark.skipif("HYPOTHESIS_PROFILE" not in os.environ, reason="minutes: see `make explore`")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("defect", [trust_the_payload, no_dedupe_of_deliveries, no_dedupe_of_keys])
 def test_the_property_test_itself_sees_it(monkeypatch, defect):
