@@ -4,6 +4,7 @@ from django.db.models import Q, QuerySet
 
 from billing.models import Checkout, Invoice, Payment, Purchase, StripeCustomer, Subscription
 from keystore.models import ApiKey, Consumer
+from keystore.selectors import keys_looking_like
 
 # The start of Stripe's id -> the table and column where we keep it.
 STRIPE_IDS = {
@@ -31,7 +32,7 @@ def consumers_by_reference(*, reference: str) -> QuerySet[Consumer] | None:
         if reference.startswith(start):
             return _holders(model._default_manager.filter(public_id=reference))
     if reference.startswith(("lk_live_", "lk_test_")):
-        return _holders(ApiKey.objects.filter(prefix__startswith=reference[:12]))
+        return _holders(keys_looking_like(text=reference))
     return None
 
 

@@ -41,6 +41,14 @@ def keys_of(*, consumer: Consumer | None) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(consumer=consumer).select_related("api", "consumer")
 
 
+def keys_looking_like(*, text: str) -> QuerySet[ApiKey]:
+    """For people who hold a key or the start of one. A whole key finds itself alone."""
+    exact = ApiKey.objects.filter(digest__in=tokens.digests(text))
+    if not text.startswith(tokens.OURS) or exact.exists():
+        return exact
+    return ApiKey.objects.filter(prefix__startswith=text[: tokens.OURS_SHOWN])
+
+
 def consumer_key(*, project: Project, key_id: str) -> ApiKey:
     """A consumer's key by its public id. Raises NotFound; app keys are not managed here."""
     keys = ApiKey.objects.filter(project=project, consumer__isnull=False, public_id=key_id)

@@ -15,8 +15,9 @@ RANDOM_LENGTH = 30  # 178 bits
 CHECKSUM_LENGTH = 6  # CRC32 in base 62
 FORM = re.compile(rf"lk_(?:live|test)_[0-9A-Za-z]{{{RANDOM_LENGTH + CHECKSUM_LENGTH}}}")
 FOREIGN_LENGTHS = range(8, 201)
-MOST_SHOWN = 12  # "lk_live_" and four characters
+MOST_SHOWN = 12
 SHORTEST_WITH_TAIL = 20
+OURS_SHOWN = 11  # what visible_parts leaves of a key in our own form
 
 
 def new_token(environment: str) -> str:

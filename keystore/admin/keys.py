@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -11,6 +12,7 @@ from config.clock import now
 from keystore.admin.dialogs import ReasonDialog, carry_out
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
 from keystore.models import ApiKey
+from keystore.selectors import keys_looking_like
 from keystore.services import revoke_key
 
 STATE_COLOURS = {
@@ -46,7 +48,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("consumer", "app", "api", "project")
     search_fields = ("public_id", "prefix", "consumer__public_id", "consumer__external_id")
-    search_help_text = "key_ id, visible start of the key, consumer"
+    search_help_text = "the key or its start, key_ id, consumer"
     fields = (
         "public_id",
         "visible_text",
@@ -73,6 +75,14 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     )
     actions_detail = ("revoke",)
     has_revoke_permission = holds("keystore.revoke_apikey", "keystore.view_apikey")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
+    ) -> tuple[QuerySet[ApiKey], bool]:
+        looking_like = keys_looking_like(text=search_term.strip())
+        if search_term and looking_like.exists():
+            return queryset.filter(pk__in=looking_like.values("pk")), False
+        return super().get_search_results(request, queryset, search_term)
 
     @admin.display(description="key")
     def visible_text(self, key: ApiKey) -> str:

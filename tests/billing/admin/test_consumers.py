@@ -5,6 +5,7 @@ import pytest
 from entitlements.models import Grant
 from entitlements.selectors import entitlements_of
 from keystore.models import AuditEntry
+from keystore.services import issue_key
 from tests.billing.admin.conftest import page_of, say
 from tests.conftest import NOON
 
@@ -209,6 +210,21 @@ def test_consumer_is_found_by_our_id_and_by_key(support, alice, bob, alices_key)
 
         assert "alice@example.com" in page
         assert "bob@example.com" not in page
+
+
+def test_leaked_key_leads_to_its_consumer_alone(support, journal, alice, bob):
+    issued = [
+        issue_key(project=journal, owner=owner, actor="system", at=NOON) for owner in (alice, bob)
+    ]
+    leaked = issued[0].plaintext
+
+    for term in (leaked, leaked[:14]):
+        page = support.get(LIST, {"q": term}).content.decode()
+        keys = support.get("/admin/keystore/apikey/", {"q": term}).content.decode()
+
+        assert "alice@example.com" in page
+        assert "bob@example.com" not in page
+        assert (str(issued[0].key) in keys, str(issued[1].key) in keys) == (True, False)
 
 
 def test_quick_search_keeps_the_case_of_stripe_ids(support, sold):
