@@ -35,7 +35,9 @@ def allowed_url(url: str, *, field: str, project: Project) -> str:
             {
                 "location": f"body.{field}",
                 "message": f"{origin or 'This'} is not an allowed origin.",
-                "fix": "Use one of: " + (", ".join(origins) or "none is listed yet") + ".",
+                "fix": "Use one of: "
+                + (", ".join(origins) or "none is listed yet")
+                + (", or any port of this machine." if settings.DEBUG else "."),
             }
         ],
     )

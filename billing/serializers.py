@@ -8,7 +8,7 @@ USER_ID_LENGTH = 255
 
 
 class CheckoutRequest(serializers.Serializer):
-    """Seed fields: user_id, project_id, price_id, mode, success_url, cancel_url."""
+    """Who buys what, and where they come back to."""
 
     user_id = serializers.CharField(max_length=USER_ID_LENGTH)
     project_id = serializers.CharField(required=False, help_text="Yours; a number, slug or id.")

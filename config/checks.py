@@ -85,7 +85,8 @@ def stripe_key() -> Iterator[CheckMessage]:
     if settings.STRIPE_USES_SANDBOX and not settings.DEBUG and not settings.ALLOW_SANDBOX:
         yield Error(
             "There is no Stripe key, so the sandbox would sell for play money.",
-            hint="Set STRIPE_SECRET_KEY, or ALLOW_SANDBOX=true where people only try things out.",
+            hint="Set STRIPE_SECRET_KEY. Beside `make run`: set DEBUG=true, or use `make manage`. "
+            "For a demo server: ALLOW_SANDBOX=true.",
             id="latchkey.E010",
         )
 

@@ -44,6 +44,7 @@ DRF_CODES = {
     "parse_error": "malformed_body",
     "error": "internal_error",
 }
+SAID = {"unsupported_media_type": "Send the body as JSON with Content-Type: application/json."}
 FIXES = {
     "required": "Send this field.",
     "null": "Send a value, or leave the field out.",
@@ -132,7 +133,7 @@ def respond_to_drf(request: HttpRequest, exc: exceptions.APIException) -> HttpRe
     else:
         given = exc.get_codes()
         code = DRF_CODES.get(given, given) if isinstance(given, str) else "error"
-        detail = str(exc.detail)
+        detail = SAID.get(code) or str(exc.detail)
     if isinstance(exc, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
         status = 401  # DRF makes it 403 when an authentication class names no challenge
     body = problem(request, status=status, code=code, detail=detail, errors=errors)

@@ -58,7 +58,8 @@ class Command(BaseCommand):
         return len(changes)
 
     def _pull(self, file: str, project: str | None) -> None:
-        slugs = [project] if project else [spec.slug for spec in _read(file, None)]
+        source = DEFAULT_FILE if file == "-" else file
+        slugs = [project] if project else [spec.slug for spec in _read(source, None)]
         specs = []
         for slug in slugs:
             row = find_project(slug)

@@ -1,6 +1,6 @@
 """`manage.py inbox`: look at Stripe's events, work them off, and replay them."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -119,5 +119,8 @@ def _chosen(*, state: str, since: datetime | None, **_: Any) -> QuerySet[InboxEv
 
 
 def _instant(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not like 2026-05-01 or 2026-05-01T12:00") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
