@@ -1,5 +1,6 @@
 """What billing's endpoints accept and answer."""
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from billing.models import CheckoutMode
@@ -7,6 +8,15 @@ from billing.models import CheckoutMode
 USER_ID_LENGTH = 255
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "a plan",
+            value={"user_id": "user_42", "plan": "pro"},
+            request_only=True,
+        )
+    ]
+)
 class CheckoutRequest(serializers.Serializer):
     """Who buys what, and where they come back to."""
 
@@ -32,6 +42,19 @@ class CheckoutRequest(serializers.Serializer):
         return attrs
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "a plan",
+            value={
+                "plan": "pro",
+                "success_url": "http://localhost/success",
+                "cancel_url": "http://localhost/cancel",
+            },
+            request_only=True,
+        )
+    ]
+)
 class PublicCheckoutRequest(serializers.Serializer):
     """The body of the public checkout, which needs no key."""
 
@@ -70,6 +93,15 @@ class PublicCheckoutSerializer(serializers.Serializer):
     url = serializers.CharField()
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "a subscriber",
+            value={"user_id": "user_42", "return_url": "http://localhost/account"},
+            request_only=True,
+        )
+    ]
+)
 class PortalRequest(serializers.Serializer):
     user_id = serializers.CharField(max_length=USER_ID_LENGTH)
     project_id = serializers.CharField(required=False)
@@ -126,6 +158,15 @@ class RevenueSerializer(serializers.Serializer):
     revenue = RevenueLineSerializer(many=True)
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "one event",
+            value={"event_ids": ["evt_..."], "reason": "The worker was down"},
+            request_only=True,
+        )
+    ]
+)
 class ReplayRequest(serializers.Serializer):
     event_ids = serializers.ListField(
         child=serializers.CharField(max_length=255), min_length=1, max_length=100

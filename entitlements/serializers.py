@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from entitlements.models import Enforcement, FeatureKind, Grant, GrantSource, Reset
@@ -138,6 +139,21 @@ class AnswerSerializer(serializers.Serializer):
     explain = ExplanationSerializer(many=True, required=False)
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "labs, for a time",
+            value={
+                "user_id": "user_42",
+                "feature_code": "labs",
+                "granted_by": "support@spacehq",
+                "reason": "VIP pilot",
+                "valid_to": "2036-01-01T00:00:00Z",
+            },
+            request_only=True,
+        )
+    ]
+)
 class GrantRequest(UserQuery):
     feature_code = serializers.CharField(max_length=50, required=False)
     plan_code = serializers.CharField(max_length=50, required=False)
@@ -168,6 +184,20 @@ class GrantRequest(UserQuery):
         return attrs
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "labs",
+            value={
+                "user_id": "user_42",
+                "feature_code": "labs",
+                "revoked_by": "support@spacehq",
+                "reason": "The pilot is over",
+            },
+            request_only=True,
+        )
+    ]
+)
 class RevokeRequest(UserQuery):
     feature_code = serializers.CharField(max_length=50)
     revoked_by = serializers.CharField(max_length=255)

@@ -41,6 +41,7 @@ class RegisterConsumerView(IdempotentWrites):
 
     @extend_schema(
         operation_id="consumers_register",
+        summary="Register a user",
         request=RegisterRequest,
         parameters=[IDEMPOTENCY_KEY],
         responses={200: ConsumerShown, **PROBLEMS},
@@ -62,6 +63,7 @@ class ConsumerView(APIView):
 
     @extend_schema(
         operation_id="consumers_retrieve",
+        summary="A user",
         responses={200: ConsumerShown, 404: Problem, **PROBLEMS},
     )
     def get(self, request: Request, consumer_id: str) -> Response:
@@ -77,6 +79,7 @@ class KeysView(IdempotentWrites):
 
     @extend_schema(
         operation_id="keys_list",
+        summary="The keys of a user",
         parameters=[
             OpenApiParameter("user_id", required=True),
             OpenApiParameter("limit", int),
@@ -93,6 +96,7 @@ class KeysView(IdempotentWrites):
 
     @extend_schema(
         operation_id="keys_issue",
+        summary="Issue a key",
         request=IssueKeyRequest,
         parameters=[IDEMPOTENCY_KEY],
         responses={201: IssuedKeyShown, 404: Problem, **PROBLEMS},
@@ -121,6 +125,7 @@ class RevokeKeyView(IdempotentWrites):
 
     @extend_schema(
         operation_id="keys_revoke",
+        summary="End a key for ever",
         request=RevokeKeyRequest,
         parameters=[IDEMPOTENCY_KEY],
         responses={200: KeyShown, 404: Problem, **PROBLEMS},

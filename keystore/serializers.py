@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from keystore.models import ApiKey, Consumer, Environment
@@ -18,6 +19,15 @@ def checked(serializer_class: type[serializers.Serializer[Any]], given: Any) -> 
     return dict(serializer.validated_data)
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "a user",
+            value={"user_id": "user_42", "email": "user_42@example.com"},
+            request_only=True,
+        )
+    ]
+)
 class RegisterRequest(serializers.Serializer[Any]):
     user_id = serializers.CharField(max_length=255, help_text="The app's own id of its user.")
     email = serializers.EmailField(required=False, default="", allow_blank=True)
@@ -42,6 +52,15 @@ class ConsumerShown(serializers.ModelSerializer[Consumer]):
         read_only_fields = fields
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "a test key",
+            value={"user_id": "user_42", "name": "laptop", "environment": "test"},
+            request_only=True,
+        )
+    ]
+)
 class IssueKeyRequest(serializers.Serializer[Any]):
     user_id = serializers.CharField(max_length=255, help_text="The app's id of the user, or con_.")
     name = serializers.CharField(max_length=100, required=False, default="", allow_blank=True)
@@ -117,6 +136,11 @@ class IssuedKeyShown(KeyShown):
         return str(self.context["plaintext"])
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("a leaked key", value={"reason": "Found in a repository"}, request_only=True)
+    ]
+)
 class RevokeKeyRequest(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 

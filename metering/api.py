@@ -44,6 +44,7 @@ class WhoamiView(APIView):
 
     @extend_schema(
         operation_id="whoami",
+        summary="Whose key this is",
         parameters=[KEY_HEADER, *DECISION_HEADERS],
         responses={200: WhoamiShown, 401: DecisionShown, 403: DecisionShown},
         auth=[],
@@ -75,6 +76,7 @@ class VerifyView(APIView):
 
     @extend_schema(
         operation_id="keys_verify_by_header",
+        summary="May this request pass? (gateway)",
         parameters=[
             KEY_HEADER,
             OpenApiParameter("scopes", description="Scopes that are needed, comma-separated."),
@@ -101,6 +103,7 @@ class VerifyView(APIView):
 
     @extend_schema(
         operation_id="keys_verify",
+        summary="May this key do this? (app)",
         request=VerifyRequest,
         parameters=DECISION_HEADERS,
         responses={200: DecisionShown, 400: Problem, 401: Problem, 403: Problem},

@@ -2,11 +2,21 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from metering.decide import Code
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "a key",
+            value={"key": "lk_test_...", "feature": "api_calls"},
+            request_only=True,
+        )
+    ]
+)
 class VerifyRequest(serializers.Serializer[Any]):
     key = serializers.CharField(max_length=400, help_text="The key that came with the request.")
     scopes = serializers.ListField(

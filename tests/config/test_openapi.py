@@ -51,6 +51,26 @@ def test_schema_is_served_as_openapi_3_1(client):
     assert schema["info"]["title"] == "Latchkey"
 
 
+def operations():
+    for path in SchemaGenerator().get_schema(public=True)["paths"].values():
+        yield from path.values()
+
+
+def test_every_operation_has_a_summary():
+    assert [one["operationId"] for one in operations() if not one.get("summary")] == []
+
+
+def test_every_request_body_has_an_example_to_try_out():
+    bodies = {
+        one["operationId"]: one["requestBody"]["content"]["application/json"]
+        for one in operations()
+        if "requestBody" in one
+    }
+
+    assert bodies
+    assert [name for name, body in bodies.items() if "examples" not in body] == []
+
+
 def test_every_endpoint_is_in_the_schema():
     documented = set(SchemaGenerator().get_schema(public=True)["paths"])
     served = {
