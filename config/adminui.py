@@ -17,7 +17,7 @@ MOST_FOUND = 20
 def environment(request: HttpRequest) -> tuple[str, str]:
     """The badge beside the title: whose money is at stake here."""
     if settings.STRIPE_USES_SANDBOX:
-        return "SANDBOX: this is not Stripe", "warning"
+        return "SANDBOX", "warning"
     return ("LIVE", "danger") if settings.STRIPE_LIVE_MODE else ("TEST", "info")
 
 

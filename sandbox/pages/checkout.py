@@ -148,7 +148,7 @@ def _summary(request: PageRequest, session: Object) -> Html:
     currency = session["currency"]
     items = checkout.items_in(request.sandbox, session)
     return render(
-        '<p>{link}</p><div class="soft">{words}</div><div class="sum">{total}</div>'
+        '<p>{link}</p><div class="soft">{words}</div><h1 class="sum">{total}</h1>'
         '{rows}{more}<div class="row total"><span>Total due today</span><span>{total}</span></div>'
         "{trial}{code}",
         link=link,

@@ -12,8 +12,8 @@ from sandbox.registry import PageAnswer
 BANNER = "Sandbox — this is not Stripe, no money moves"
 HEADERS = {
     # No form-action: browsers would hold it against the redirect to the shop's success_url.
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
-    "frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+    "base-uri 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",

@@ -320,8 +320,8 @@ def _invoices(sandbox: Sandbox, session: Object) -> Html:
         if invoice["customer"] == session["customer"] and invoice["hosted_invoice_url"]
     )
     return render(
-        '<section class="card"><h2>Invoices</h2><div class="scroll"><table><tr><th>Date</th>'
-        '<th>Number</th><th class="num">Amount</th><th>Status</th><th></th></tr>'
+        '<section class="card"><h2>Invoices</h2><div class="scroll"><table class="wraps"><tr>'
+        '<th>Date</th><th>Number</th><th class="num">Amount</th><th>Status</th><th></th></tr>'
         "{rows}</table></div></section>",
         rows=rows,
     )

@@ -50,7 +50,7 @@ padding:.75rem 1rem;font-size:1.05rem}
 button.danger{color:var(--bad)}
 .quick{border-top:1px solid var(--line);margin-top:1.5rem;padding-top:1.25rem}
 .buttons{display:flex;flex-wrap:wrap;gap:.5rem;align-items:center}
-.quick .buttons{display:grid;grid-template-columns:1fr 1fr}
+.quick .buttons{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,1fr))}
 .quick button{font-size:.875rem;text-align:left;line-height:1.35}
 .quick code{display:block;font-weight:400;color:var(--soft);font-size:.8rem}
 form{margin:0}
@@ -80,7 +80,7 @@ margin:0 0 1.25rem}
 .code{display:grid;grid-template-columns:1fr auto;gap:.3rem .5rem}
 .code label{grid-column:1/-1;margin:0}
 .buttons label{margin:0}
-@media(max-width:30rem){.card{padding:1.1rem}table{font-size:.82rem}
+@media(max-width:30rem){.card{padding:1.1rem}table{font-size:.82rem}.scroll .wraps{min-width:0}
 th,td{padding-right:.55rem}}
 .end{margin-top:1rem}
 """

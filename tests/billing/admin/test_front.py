@@ -29,7 +29,7 @@ def test_staff_without_permissions_sees_no_counts(db):
 @pytest.mark.parametrize(
     ("sandbox", "live", "badge"),
     [
-        (True, False, "SANDBOX: this is not Stripe"),
+        (True, False, "SANDBOX"),
         (False, False, "TEST"),
         (False, True, "LIVE"),
     ],

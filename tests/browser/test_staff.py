@@ -1,0 +1,103 @@
+"""What support does in the admin, in a real Chromium."""
+
+import re
+
+import pytest
+
+from tests.browser.deeds import begin, come_back, pay, read_key, whoami
+
+
+@pytest.fixture
+def staff(shop, open_page):
+    """A page of somebody who has logged in to the admin with every right."""
+    page = open_page()
+    page.goto(f"{shop.web}/admin/")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(shop.admin_password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{shop.web}/admin/")
+    return page
+
+
+def find(staff, email: str) -> None:
+    """From the front page to the page of one consumer."""
+    search = staff.get_by_role("searchbox", name="Find a consumer")
+    search.fill(email)
+    search.press("Enter")
+    staff.locator("#result_list").get_by_role("link", name=email.partition("@")[0]).click()
+    staff.get_by_role("heading", name="What they may use, and why").wait_for()
+
+
+def entitlement(staff, feature: str) -> str:
+    """The line of one feature, as one text."""
+    table = staff.get_by_role("table").filter(has_text="What changes it")
+    return str(table.get_by_role("row", name=re.compile(f"^{feature}\\b")).inner_text())
+
+
+def choose(staff, action: str, *, menu: str = ""):
+    """Press the action, in its menu if it is in one; the dialog that opens."""
+    if menu:
+        staff.locator("[x-ref=actionDropdown]:visible").filter(has_text=menu).click()
+    # Before its words a link may have the name of its icon.
+    staff.get_by_role("link", name=re.compile(rf"{action}\s*$")).locator("visible=true").click()
+    dialog = staff.locator("#dialog")
+    dialog.get_by_label("Reason").wait_for()
+    return dialog
+
+
+def confirm(staff, dialog, said: str) -> None:
+    dialog.get_by_role("button", name="Submit").click()
+    staff.get_by_text(re.compile(said)).first.wait_for()
+
+
+def test_support_finds_a_consumer_by_e_mail_and_sees_why(staff):
+    find(staff, "ada@space-journal.example")
+
+    assert re.search(r"yes.*plan pro by subscription sub_", entitlement(staff, "pro"), re.S)
+
+
+def test_grant_is_given_with_reason_and_end_and_revoked(shop, staff):
+    find(staff, "gina@space-journal.example")
+    dialog = choose(staff, "Give a grant")
+    dialog.get_by_label("Plan or feature").select_option(label="labs (boolean)")
+    dialog.get_by_label("Ends (UTC)").fill("2040-01-02T03:04")
+    dialog.get_by_label("Reason").fill("Pilot of the new editor")
+    confirm(staff, dialog, r"labs is open until 2040-01-02 03:04 UTC \(grant_")
+    assert re.search(r"yes.*staff grant_.*2040", entitlement(staff, "labs"), re.S)
+    assert "labs" in shop.features("gina")
+
+    dialog = choose(staff, "Revoke a grant", menu="Revoke")
+    dialog.get_by_label("Grant").select_option(index=1)
+    dialog.get_by_label("Reason").fill("The pilot is over")
+    confirm(staff, dialog, r"grant_\w+ is revoked\.")
+    assert "labs" not in shop.features("gina")
+
+
+def test_inbox_event_is_replayed_with_a_reason(shop, staff):
+    staff.get_by_role("link", name="Inbox").click()
+    event = staff.locator("#result_list").get_by_role("link", name=re.compile("^evt_")).first
+    event_id = event.inner_text().strip()
+    event.click()
+    dialog = choose(staff, "Replay")
+    dialog.get_by_label("Reason").fill("Look again")
+    confirm(staff, dialog, f"{event_id} waits to be worked off again")
+
+    count = "select count(*) from keystore_auditentry where act like 'inbox%%' and reason = %s"
+    assert shop.one(count, "Look again") == 1
+
+
+def test_key_that_staff_revoke_is_refused(shop, staff, open_page):
+    buyer = open_page(java_script_enabled=False)
+    buyer.goto(begin(shop, "rita")["checkout_url"])
+    pay(buyer)
+    come_back(buyer, shop)
+    key = read_key(buyer)
+    assert whoami(shop, key) == (200, "VALID")
+
+    find(staff, "rita@a.example")
+    dialog = choose(staff, "Revoke a key", menu="Revoke")
+    dialog.get_by_label("Key").select_option(index=1)
+    dialog.get_by_label("Reason").fill("Found in a public repository")
+    confirm(staff, dialog, r"lk_test_.* is revoked\.")
+
+    assert whoami(shop, key)[0] in (401, 403)
