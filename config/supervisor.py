@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import psycopg
+
 from config import dev_environment, paths, ports, stack_record
 from config.children import Child, Children, StackFailed
 from config.dev_environment import DevEnvironment
@@ -42,11 +44,18 @@ def main(arguments: list[str] | None = None) -> int:
             return down()
         if options.reset:
             return reset(ask=not options.force)
-        given = dev_environment.read_given()
-        return up(options.port or int(given.get("PORT", DEFAULT_PORT)))
+        return up(options.port or port_given())
     except (StackFailed, MissingBinary, TimeoutError) as failure:
         print(failure, file=sys.stderr)
         return 1
+
+
+def port_given() -> int:
+    """PORT from the shell or `.env`; StackFailed if it is no port."""
+    given = dev_environment.read_given().get("PORT", str(DEFAULT_PORT))
+    if not given.isdecimal() or not 0 < int(given) < 65536:
+        raise StackFailed(f"PORT is {given!r}: set it to a number from 1 to 65535, such as 8000.")
+    return int(given)
 
 
 def down() -> int:
@@ -216,6 +225,20 @@ def start_stores(children: Children, environment: DevEnvironment) -> None:
         )
     for server in servers:
         children.wait_until(server.name, server.is_ready, seconds=30)
+    if not environment.embeds_postgres:
+        require_database(environment.variables["DATABASE_URL"])
+
+
+def require_database(url: str) -> None:
+    """StackFailed says what is wrong with the PostgreSQL that was given; better than a trace."""
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.Error as problem:
+        raise StackFailed(
+            f"DATABASE_URL does not lead to a PostgreSQL: {problem}\n"
+            "Set it like postgres://user:password@host:5432/name, "
+            "or leave it out: `make run` then starts its own."
+        ) from problem
 
 
 def start_sandbox(children: Children, environment: DevEnvironment, port: int) -> None:

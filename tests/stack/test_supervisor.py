@@ -134,3 +134,31 @@ def test_a_path_too_long_for_sockets_moves_the_place(checkout: Path, monkeypatch
     assert paths.place() == place
     supervisor.main(["--reset", "--force"])
     assert not place.exists()
+
+
+@pytest.mark.parametrize("given", ["abc", "0", "70000", "80.5"])
+def test_a_port_that_is_none_is_refused_in_words(checkout, monkeypatch, given: str):
+    monkeypatch.setenv("PORT", given)
+
+    with pytest.raises(StackFailed, match="set it to a number from 1 to 65535"):
+        supervisor.port_given()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgres://nobody:no@127.0.0.1:1/none"])
+def test_a_database_that_is_not_there_is_named_with_what_to_do(url: str):
+    with pytest.raises(StackFailed, match="leave it out: `make run` then starts its own"):
+        supervisor.require_database(url)
+
+
+def test_harmless_lines_are_shown_only_once_the_stack_is_ready(capsys):
+    screen = supervisor.Screen()
+    for ready in (False, True):
+        screen.is_ready = ready
+        screen.show("POST /webhooks/stripe 200")
+        screen.show(f"said while ready={ready}")
+
+    assert capsys.readouterr().out.splitlines() == [
+        "said while ready=False",
+        "POST /webhooks/stripe 200",
+        "said while ready=True",
+    ]
