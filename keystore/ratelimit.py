@@ -66,7 +66,8 @@ def take(*, subject: str, limit_per_minute: int, burst: int | None, cost: int = 
     """
     if limit_per_minute <= 0:
         return Verdict(False, 0, 0, NEVER_SECONDS, NEVER_SECONDS)
-    limiter = _limiter(settings.REDIS_URL)
+    with _making:
+        limiter = _limiter(settings.REDIS_URL)
     most = max(1, limit_per_minute if burst is None else burst)
     return limiter.take(subject, limit_per_minute, most, cost, settings.WEB_PROCESSES)
 
@@ -176,6 +177,10 @@ def _verdict(
         retry_after_seconds=math.ceil(wait / 1_000_000),
         reset_seconds=math.ceil(full_after / 1_000_000),
     )
+
+
+# Threads that came first together would each make a limiter, and admit a share of their own.
+_making = threading.Lock()
 
 
 @lru_cache(maxsize=4)

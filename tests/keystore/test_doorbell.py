@@ -5,7 +5,7 @@ from keystore import doorbell
 from keystore.correlation import bound, current_request_id
 from keystore.doorbell import Doorbell
 
-WAIT = 5
+WAIT = 30
 
 
 class Heard:
@@ -48,7 +48,7 @@ def test_hung_broker_does_not_stop_the_caller():
     for number in range(3000):
         bell.ring(f"task {number}")
 
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < WAIT / 2
     assert bell._queue.qsize() <= doorbell.MOST_WAITING
     heard.open.set()
 
