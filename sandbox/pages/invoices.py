@@ -105,7 +105,7 @@ def _lines(invoice: Object) -> Html:
     shown += [(words, sum_) for words, sum_ in (("Discount", -off), ("Tax", tax)) if sum_]
     return join(
         render(
-            '<div class="row"><span>{words}</span><span>{amount}</span></div>',
+            '<div class="row"><span>{words}</span><span class="num">{amount}</span></div>',
             words=words,
             amount=show(amount, invoice["currency"]),
         )

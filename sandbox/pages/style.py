@@ -31,7 +31,7 @@ margin:0 0 1.25rem}
 .row+.row{border-top:1px solid var(--line)}
 .row>span:last-child{text-align:right;min-width:0;overflow-wrap:break-word}
 .row,.num{font-variant-numeric:tabular-nums}
-.num{text-align:right;white-space:nowrap}
+.num{text-align:right;white-space:nowrap;flex:none}
 .row b{display:block;font-weight:600;overflow-wrap:anywhere}
 .total{font-weight:650;border-top:2px solid var(--line)!important}
 label{display:block;font-size:.875rem;font-weight:600;margin:0 0 .3rem}

@@ -101,3 +101,20 @@ def test_key_that_staff_revoke_is_refused(shop, staff, open_page):
     confirm(staff, dialog, r"lk_test_.* is revoked\.")
 
     assert whoami(shop, key)[0] in (401, 403)
+
+
+def test_inbox_event_fits_a_phone(shop, staff):
+    staff.goto(f"{shop.web}/admin/billing/inboxevent/")
+    staff.locator("#result_list").get_by_role("link", name=re.compile("^evt_")).first.click()
+    staff.locator("pre").wait_for()
+    staff.set_viewport_size({"width": 390, "height": 844})
+
+    assert staff.evaluate("document.documentElement.scrollWidth") == 390
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_reference_of_the_api_loads_under_its_content_policy(shop, open_page, path):
+    page = open_page()
+    page.goto(shop.web + path)
+
+    page.get_by_text("Begin a checkout").first.wait_for()
