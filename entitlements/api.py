@@ -1,6 +1,5 @@
 """Entitlements over HTTP: the ready answer, why it is so, grant and revoke, the catalogue."""
 
-import re
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, cast
@@ -14,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.clock import now
-from config.errors import InvalidInput, NotFound
+from config.errors import InvalidInput
 from entitlements import selectors, services
 from entitlements.answers import empty_body, etag_of
 from entitlements.models import FeatureKind
@@ -33,6 +32,7 @@ from entitlements.serializers import (
     RevokeRequest,
 )
 from keystore.authentication import caller_of, project_named
+from keystore.errors import ConsumerNotFound
 from keystore.idempotency import IdempotentWrites
 from keystore.ids import new_id
 from keystore.models import Consumer, Project
@@ -42,15 +42,10 @@ from keystore.selectors import consumer_of
 from keystore.serializers import checked
 from keystore.services import register_consumer
 
-OUR_ID = re.compile(r"con_[0-9A-Za-z]{22}")
 CACHE_CONTROL = "private, max-age=0, must-revalidate"
 SECOND = timedelta(seconds=1)
 PAGE = [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
 IDEMPOTENCY_KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
-
-
-class ConsumerNotFound(NotFound):
-    code = "consumer_not_found"
 
 
 class EntitlementsView(APIView):
@@ -195,8 +190,6 @@ class PlansView(APIView):
 def _consumer(project: Project, user_id: str) -> Consumer:
     """The user, made known if the app names it for the first time by its own id."""
     known = consumer_of(project=project, user_id=user_id)
-    if known is None and OUR_ID.fullmatch(user_id):
-        raise ConsumerNotFound("There is no such consumer in this project: check user_id.")
     return known or register_consumer(project=project, external_id=user_id)
 
 

@@ -1,6 +1,6 @@
 """The refusals of keystore: who may not do what, in words that the caller can act on."""
 
-from config.errors import Conflict, DomainError, InvalidInput
+from config.errors import Conflict, DomainError, InvalidInput, NotFound
 
 
 class MissingApiKey(DomainError):
@@ -30,6 +30,10 @@ class InsufficientScope(DomainError):
 class ProjectMismatch(DomainError):
     code = "project_mismatch"
     status = 403
+
+
+class ConsumerNotFound(NotFound):
+    code = "consumer_not_found"
 
 
 class StillRunning(Conflict):

@@ -1,5 +1,6 @@
 """Public ids: what callers see instead of row numbers."""
 
+import re
 import secrets
 import time
 
@@ -7,6 +8,7 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 TIME_BITS = 48
 RANDOM_BITS = 80
 LENGTH = 22  # 128 bits in base 62
+CONSUMER_ID = re.compile(rf"con_[0-9A-Za-z]{{{LENGTH}}}")
 
 
 def base62(number: int, length: int) -> str:

@@ -11,6 +11,8 @@ from django.db.models import Q
 from config.errors import Conflict, InvalidInput
 from keystore import audit, tokens
 from keystore.addresses import normal_networks
+from keystore.errors import ConsumerNotFound
+from keystore.ids import CONSUMER_ID
 from keystore.models import (
     Api,
     ApiKey,
@@ -22,6 +24,7 @@ from keystore.models import (
     Project,
 )
 from keystore.seal import seal, unseal
+from keystore.selectors import consumer_of
 
 CLAIM_LASTS = timedelta(days=7)
 SYSTEM = "system"
@@ -39,7 +42,15 @@ class IssuedKey:
 def register_consumer(
     *, project: Project, external_id: str, email: str = "", name: str = ""
 ) -> Consumer:
-    """The project's consumer with this id, made if there is none. Fills in what was missing."""
+    """The project's consumer with this id, made if there is none. Fills in what was missing.
+
+    An id of ours (con_...) finds its consumer and never makes one: raises NotFound.
+    """
+    if CONSUMER_ID.fullmatch(external_id):
+        known = consumer_of(project=project, user_id=external_id)
+        if known is None:
+            raise ConsumerNotFound("There is no such consumer in this project: check user_id.")
+        external_id = known.external_id
     consumer, created = Consumer.objects.get_or_create(
         project=project, external_id=external_id, defaults={"email": email, "name": name}
     )

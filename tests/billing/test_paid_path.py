@@ -333,3 +333,30 @@ def test_an_archived_price_is_not_sold_but_keeps_what_was_bought(shop, clock):
 
     assert shop.entitled() == ["pro"]
     assert shop.begin(user="bob").json()["code"] == "price_not_found"
+
+
+def test_the_public_checkout_leads_nobody_to_somebody_else_s_page(shop, settings):
+    settings.PUBLIC_CHECKOUT_PROJECT = "journal"
+    asked = {
+        "plan": "pro",
+        "success_url": "https://app.example.com/",
+        "cancel_url": "https://app.example.com/",
+        "customer_email": "alice@example.com",
+    }
+    pages = []
+    for _ in range(2):
+        answer = Client().post("/billing/create-checkout-session", asked, "application/json")
+        pages.append(answer.json()["url"])
+    shop.pay(pages[0])
+    shop.hear()
+
+    later = Client().post("/billing/create-checkout-session", asked, "application/json")
+    assert len({*pages, later.json()["url"]}) == 3
+    assert Subscription.objects.get().consumer.external_id.startswith("guest_")
+
+
+def test_a_user_named_by_our_id_buys_as_themselves(shop, alice):
+    begun = shop.begin(alice.public_id)
+
+    assert begun.json()["user_id"] == "alice"
+    assert alice.project.consumers.count() == 1

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from config.errors import Conflict, InvalidInput
+from config.errors import Conflict, InvalidInput, NotFound
 from keystore.models import ApiKey, AuditEntry, Consumer, DisabledBecause, KeyClaim
 from keystore.selectors import find_key, key_for_slot
 from keystore.services import (
@@ -39,6 +39,13 @@ def provision(consumer, **changes):
 
 def acts():
     return list(AuditEntry.objects.order_by("pk").values_list("act", flat=True))
+
+
+def test_our_own_id_finds_its_consumer_and_makes_none(journal, alice, mallory):
+    assert register_consumer(project=journal, external_id=alice.public_id) == alice
+    with pytest.raises(NotFound):
+        register_consumer(project=journal, external_id=mallory.public_id)
+    assert journal.consumers.count() == 1
 
 
 def test_registering_twice_finds_the_first_and_fills_in_what_was_missing(journal):
