@@ -19,4 +19,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-c", \
     "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/live', timeout=4)"]
 CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", \
-    "--workers", "2", "--blocking-threads", "4", "config.wsgi:application"]
+    "--workers", "2", "--blocking-threads", "16", "config.wsgi:application"]

@@ -6,6 +6,7 @@ A failure is told by what it means for us: surely nothing happened, refused, or 
 
 import functools
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from config.errors import DomainError, Unavailable
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 10.0
 PAGE_SIZE = 100
+# Requests of one process that may wait for Stripe together. Its web server has twice as many
+# threads, so entitlements, keys and webhooks are answered while Stripe is slow.
+MOST_WAITING = 8
 
 Object = dict[str, Any]
 
@@ -59,16 +63,22 @@ class OutcomeUnknown(Exception):
 
 
 _deadline: ContextVar[float | None] = ContextVar("stripe_deadline", default=None)
+_waiting = threading.BoundedSemaphore(MOST_WAITING)
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """All calls inside share `seconds`; one that cannot start any more is StripeUnavailable."""
+    """All calls inside share `seconds`; one that cannot start any more is StripeUnavailable, and
+    so is, at once, a request beyond MOST_WAITING.
+    """
+    if not _waiting.acquire(blocking=False):
+        raise StripeUnavailable("Many requests wait for Stripe already. Try again in a moment.")
     token = _deadline.set(time.monotonic() + seconds)
     try:
         yield
     finally:
         _deadline.reset(token)
+        _waiting.release()
 
 
 def _seconds_left() -> float:

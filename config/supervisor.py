@@ -263,7 +263,7 @@ def start_application(children: Children, environment: DevEnvironment, port: int
     commands = {
         "web": (
             *(PYTHON, "-m", "granian", "config.wsgi:application", "--interface=wsgi"),
-            *("--host=127.0.0.1", f"--port={port}", "--workers=1", "--blocking-threads=4"),
+            *("--host=127.0.0.1", f"--port={port}", "--workers=1", "--blocking-threads=16"),
             *("--no-ws", "--log-level=warning"),
         ),
         # With beat inside: one Django to load instead of two.

@@ -1,5 +1,7 @@
 """A write to Stripe happens once, whatever becomes of its answer."""
 
+import re
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -158,6 +160,24 @@ def test_an_unreachable_stripe_is_told_as_nothing_happened(settings):
 
     with pytest.raises(gateway.StripeUnavailable):
         gateway.write("/v1/customers", {}, idempotency_key="x")
+
+
+def test_requests_beyond_the_most_that_may_wait_are_refused_at_once():
+    with ExitStack() as waiting:
+        for _ in range(gateway.MOST_WAITING):
+            waiting.enter_context(gateway.deadline(10))
+        with pytest.raises(gateway.StripeUnavailable), gateway.deadline(10):
+            pass
+    with gateway.deadline(10):
+        pass
+
+
+@pytest.mark.parametrize("started_by", ["config/supervisor.py", "Dockerfile"])
+def test_half_of_the_web_threads_never_wait_for_stripe(settings, started_by):
+    text = (settings.BASE_DIR / started_by).read_text()
+    threads = re.search(r"--blocking-threads\W+(\d+)", text)
+
+    assert int(threads[1]) >= 2 * gateway.MOST_WAITING
 
 
 def test_a_passed_deadline_sends_nothing(stripe_world):
