@@ -88,11 +88,14 @@ def verify(*, body: bytes, signature: str, at: datetime) -> None:
 
 
 def _signed_at(signature: str) -> int | None:
-    for part in signature.split(","):
-        name, _, value = part.strip().partition("=")
-        if name == "t" and value.isascii() and value.isdigit() and len(value) < 16:
-            return int(value)
-    return None
+    """The one time in the header. With two, Stripe's library might verify the other one, and a
+    captured event could be sent again under a new time.
+    """
+    parts = [part.partition("=") for part in signature.split(",")]
+    times = [value for name, _, value in parts if name.strip() == "t"]
+    if len(times) != 1 or not (times[0].isascii() and times[0].isdigit() and len(times[0]) < 16):
+        return None
+    return int(times[0])
 
 
 def _parse(body: bytes) -> dict[str, Any]:

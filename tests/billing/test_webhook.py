@@ -90,6 +90,16 @@ def test_two_signatures_in_one_header_are_both_tried():
     assert post(raw, f"{good},{forged}").status_code == 200
 
 
+@pytest.mark.parametrize("smuggled", [" t={now},{old}", "{old},t={now}", "t={now},{old}"])
+def test_a_captured_event_cannot_be_sent_again_under_a_second_time(smuggled):
+    raw = json.dumps(event()).encode()
+    header = smuggled.format(now=int(time.time()), old=signature(raw, age=9000))
+
+    assert post(raw, header).json()["code"] == "signature_invalid"
+    assert post(raw, header.replace(",", "=x,", 1)).json()["code"] == "signature_invalid"
+    assert not InboxEvent.objects.exists()
+
+
 @pytest.mark.parametrize(
     "header",
     [
