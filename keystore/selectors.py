@@ -64,9 +64,14 @@ def project_of_caller(caller: Caller, project_id: object) -> Project:
     Raises ProjectMismatch for any other project, whether it exists or not.
     """
     project = caller.project
-    if str(project_id) not in {str(project.pk), project.slug, project.public_id}:
+    if not is_named(project, project_id):
         raise ProjectMismatch("This key belongs to another project: use a key of that project.")
     return project
+
+
+def is_named(project: Project, name: object) -> bool:
+    """Whether `name` is the project's number, slug or public id."""
+    return str(name) in {str(project.pk), project.slug, project.public_id}
 
 
 def consumer_of(*, project: Project, user_id: str) -> Consumer | None:

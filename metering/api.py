@@ -35,6 +35,10 @@ KEY_HEADER = OpenApiParameter(
     location=OpenApiParameter.HEADER,
     description="The consumer's key; `Authorization: Bearer` serves as well.",
 )
+PROJECT = OpenApiParameter(
+    "project",
+    description="Number, slug or id of the gateway's project: keys of others are unknown.",
+)
 
 
 class WhoamiView(APIView):
@@ -45,14 +49,19 @@ class WhoamiView(APIView):
     @extend_schema(
         operation_id="whoami",
         summary="Whose key this is",
-        parameters=[KEY_HEADER, *DECISION_HEADERS],
+        parameters=[KEY_HEADER, PROJECT, *DECISION_HEADERS],
         responses={200: WhoamiShown, 401: DecisionShown, 403: DecisionShown},
         auth=[],
     )
     def get(self, request: Request) -> Response:
         """Whose key this is and what it opens. Takes nothing from the rate limit."""
         return _response(
-            identify(token=token_in(request.META), remote_ip=remote_address(request.META), at=now())
+            identify(
+                token=token_in(request.META),
+                remote_ip=remote_address(request.META),
+                project=request.query_params.get("project", ""),
+                at=now(),
+            )
         )
 
 
@@ -82,6 +91,7 @@ class VerifyView(APIView):
             OpenApiParameter("scopes", description="Scopes that are needed, comma-separated."),
             OpenApiParameter("feature", description="Code of a feature that is needed."),
             OpenApiParameter("api", description="Code of the API that is called."),
+            PROJECT,
             *DECISION_HEADERS,
         ],
         responses=dict.fromkeys((200, 401, 403, 429), DecisionShown),
@@ -97,6 +107,7 @@ class VerifyView(APIView):
                 scopes_wanted=query.get("scopes", "").replace(",", " ").split(),
                 api=query.get("api", ""),
                 feature=query.get("feature", ""),
+                project=query.get("project", ""),
                 at=now(),
             )
         )
@@ -118,7 +129,7 @@ class VerifyView(APIView):
             api=asked["api"],
             feature=asked["feature"],
             at=now(),
-            project=caller_of(request).project,
+            project=caller_of(request).project.public_id,
         )
         return _response(decision, status=200)
 

@@ -11,12 +11,14 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
+from django.db.models import Q
+
 from entitlements.selectors import answer_of
 from keystore.addresses import is_within
 from keystore.lastused import note_use
-from keystore.models import ApiKey, Consumer, DisabledBecause, Project
+from keystore.models import Api, ApiKey, Consumer, DisabledBecause
 from keystore.ratelimit import Verdict, take
-from keystore.selectors import find_key
+from keystore.selectors import find_key, is_named
 
 
 class Code(StrEnum):
@@ -80,15 +82,16 @@ def decide(
     api: str,
     feature: str,
     at: datetime,
-    project: Project | None = None,
+    project: str = "",
     cost: int = 1,
 ) -> Decision:
     """Whether the key `token` may be used; an accepted use takes `cost` of its rate limit.
 
-    `project` makes keys of other projects unknown. Cost 0 looks without taking.
+    `project` (number, slug or public id) makes keys of other projects unknown. Cost 0 looks
+    without taking.
     """
     key = find_key(token)
-    if key is None or (project is not None and key.project_id != project.pk):
+    if key is None or (project and not is_named(key.project, project)):
         return _decision(Code.NOT_FOUND)
     wish = Wish(remote_ip, scopes_wanted, api, feature)
     code = _state_of(key, at) or _fit_of(key, wish, at) or Code.VALID
@@ -102,10 +105,17 @@ def decide(
     return _decision(code, key, verdict, plan=plan_of(key, at))
 
 
-def identify(*, token: str, remote_ip: str, at: datetime) -> Decision:
+def identify(*, token: str, remote_ip: str, at: datetime, project: str = "") -> Decision:
     """Whose key this is and what its owner may use, without taking from the rate limit."""
     decision = decide(
-        token=token, remote_ip=remote_ip, scopes_wanted=(), api="", feature="", at=at, cost=0
+        token=token,
+        remote_ip=remote_ip,
+        scopes_wanted=(),
+        api="",
+        feature="",
+        at=at,
+        project=project,
+        cost=0,
     )
     key = decision.key
     if key is None or not decision.valid:
@@ -151,11 +161,19 @@ def _fit_of(key: ApiKey, wish: Wish, at: datetime) -> Code | None:
         return Code.IP_NOT_ALLOWED
     if "*" not in key.scopes and not set(wish.scopes) <= set(key.scopes):
         return Code.INSUFFICIENT_SCOPE
-    if wish.api and key.api is not None and wish.api not in {key.api.code, key.api.public_id}:
+    if wish.api and not _opens_api(key, wish.api):
         return Code.INSUFFICIENT_SCOPE
     if wish.feature and not _is_entitled(key.consumer, wish.feature, at):
         return Code.FEATURE_NOT_ENTITLED
     return None
+
+
+def _opens_api(key: ApiKey, api: str) -> bool:
+    """A key made for no API in particular opens those of its own project."""
+    if key.api is not None:
+        return api in {key.api.code, key.api.public_id}
+    named = Q(code=api) | Q(public_id=api)
+    return Api.objects.filter(named, project=key.project_id).exists()
 
 
 def _is_entitled(consumer: Consumer | None, feature: str, at: datetime) -> bool:
@@ -222,9 +240,15 @@ def _who(key: ApiKey | None) -> dict[str, Any]:
             "api": key.api.code if key.api else None,
             "scopes": key.scopes,
             "expires_at": key.expires_at.isoformat() if key.expires_at else None,
-            "metadata": key.metadata,
+            "metadata": {**key.metadata, **_masked_buyer(key)},
         },
     }
+
+
+def _masked_buyer(key: ApiKey) -> dict[str, str]:
+    """Whoever found a key, revoked or not, does not learn whom to write to."""
+    email = key.metadata.get("customer_email")
+    return {"customer_email": masked(email)} if isinstance(email, str) else {}
 
 
 def _limit_shown(verdict: Verdict) -> dict[str, int]:

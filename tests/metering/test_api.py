@@ -97,6 +97,15 @@ def test_gateway_reads_the_decision_from_the_status(gateway, query, status, code
     assert answer["X-Consumer"] == "alice"
 
 
+@pytest.mark.parametrize("path", ["/whoami", VERIFY])
+def test_gateway_that_names_its_project_lets_no_other_in(gateway, orbit, path):
+    assert gateway.get(f"{path}?project=journal").status_code == 200
+    refused = gateway.get(f"{path}?project=orbit")
+
+    assert (refused.status_code, refused["X-Latchkey-Code"]) == (401, "NOT_FOUND")
+    assert "alice" not in refused.content.decode()
+
+
 def test_gateway_is_told_429_with_retry_after(gateway, alices):
     ApiKey.objects.filter(pk=alices.key.pk).update(own_limit_per_minute=1, own_burst=1)
 

@@ -94,7 +94,30 @@ def test_unknown_key_is_not_found_and_names_nobody(db, token):
 
 
 def test_key_of_another_project_is_not_found(issue, orbit):
-    assert ask(issue().plaintext, project=orbit).code is Code.NOT_FOUND
+    assert ask(issue().plaintext, project=orbit.public_id).code is Code.NOT_FOUND
+
+
+@pytest.mark.parametrize("attribute", ["pk", "slug", "public_id"])
+def test_key_of_the_named_project_is_valid(issue, journal, attribute):
+    named = str(getattr(journal, attribute))
+    assert ask(issue().plaintext, project=named).code is Code.VALID
+
+
+def test_key_for_every_api_opens_none_of_another_project(issue, journal, orbit):
+    journal.apis.create(code="maps")
+    orbit.apis.create(code="weather")
+    plaintext = issue().plaintext
+
+    assert ask(plaintext, api="maps").code is Code.VALID
+    assert ask(plaintext, api="weather").code is Code.INSUFFICIENT_SCOPE
+
+
+def test_metadata_does_not_tell_the_buyers_address(issue):
+    issued = issue(metadata={"customer_email": "alice@example.com", "plan": "pro"})
+    revoke_key(key=issued.key, actor="staff:sam", reason="leaked", at=NOON)
+
+    shown = ask(issued.plaintext).body["key"]["metadata"]
+    assert shown == {"customer_email": "a***@example.com", "plan": "pro"}
 
 
 def test_revoked_key(issue):
