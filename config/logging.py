@@ -23,6 +23,8 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 CONTROL_IN_TRACEBACK = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\u0085\u2028\u2029]")
 PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<![A-Za-z0-9])(sk|rk|pk|lk|whsec)_[A-Za-z0-9_+/=-]{6,}"), rf"\1_{SCRUBBED}"),
+    # A checkout session's id opens the page on which the buyer's key is handed over.
+    (re.compile(r"(?<![A-Za-z0-9])cs_(test|live)_[A-Za-z0-9]{6,}"), rf"cs_\1_{SCRUBBED}"),
     (re.compile(r"\b(bearer|basic)\s+[^\s\"',;]+", re.I), rf"\1 {SCRUBBED}"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), SCRUBBED),  # a JSON web token
     (re.compile(r"(://[^\s/:@]*):[^\s/@]+@"), rf"\1:{SCRUBBED}@"),  # a password in an address

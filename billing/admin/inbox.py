@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html
 from unfold.decorators import action, display
 
+from billing.admin.veil import veiled
 from billing.inbox import NotReplayable, replay
 from billing.models import InboxEvent
 from config.clock import now
@@ -48,7 +49,7 @@ class InboxEventAdmin(ReadOnlyAdmin):
         "deliveries",
         "next_attempt_at",
         "lease_until",
-        "object_id",
+        "about",
         "stripe_customer_id",
         "account",
         "livemode",
@@ -76,7 +77,13 @@ class InboxEventAdmin(ReadOnlyAdmin):
     @admin.display(description="payload")
     def pretty_payload(self, event: InboxEvent) -> str:
         text = json.dumps(event.payload, indent=2, sort_keys=True, ensure_ascii=False)
-        return format_html('<pre class="text-xs overflow-x-auto" tabindex="0">{}</pre>', text)
+        return format_html(
+            '<pre class="text-xs overflow-x-auto" tabindex="0">{}</pre>', veiled(text)
+        )
+
+    @admin.display(description="object id")
+    def about(self, event: InboxEvent) -> str:
+        return veiled(event.object_id)
 
     @admin.display(description="payload")
     def hidden_payload(self, event: InboxEvent) -> str:

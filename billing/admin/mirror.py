@@ -17,6 +17,7 @@ from django.urls import URLPattern
 from djstripe import models
 from unfold.admin import ModelAdmin
 
+# Not Session: its id opens the page on which the buyer's key is handed over.
 MIRRORED = (
     models.Account,
     models.BalanceTransaction,
@@ -29,7 +30,6 @@ MIRRORED = (
     models.Price,
     models.Product,
     models.Refund,
-    models.Session,
     models.SetupIntent,
     models.Subscription,
 )

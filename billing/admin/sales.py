@@ -1,11 +1,12 @@
 """What is for sale and what was sold: prices and policies, then Stripe's state in our columns."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from billing.admin.veil import veiled
 from billing.models import (
     BillingPolicy,
     Checkout,
@@ -122,7 +123,12 @@ class CheckoutAdmin(SaleAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         # Whoever has the page's address can pay and look on as the buyer.
-        return [name for name in super().get_fields(request, obj) if name != "session_url"]
+        names = [name for name in super().get_fields(request, obj) if name != "session_url"]
+        return ["session" if name == "stripe_session_id" else name for name in names]
+
+    @admin.display(description="Stripe session id")
+    def session(self, checkout: Checkout) -> str:
+        return veiled(checkout.stripe_session_id)
 
 
 @admin.register(Purchase)
@@ -190,7 +196,7 @@ class OperationAdmin(SaleAdmin):
     list_display = (
         "public_id",
         "kind",
-        "subject",
+        "about",
         "status_label",
         "attempts",
         "actor",
@@ -201,6 +207,22 @@ class OperationAdmin(SaleAdmin):
     search_fields = ("public_id", "subject", "stripe_object_id", "request_id")
     ordering = ("-created_at",)
     masked_names = {"params": "masked_params"}
+    veiled_names: ClassVar = {"subject": "about", "path": "where", "stripe_object_id": "made"}
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [self.veiled_names.get(name, name) for name in super().get_fields(request, obj)]
+
+    @admin.display(description="subject", ordering="subject")
+    def about(self, operation: Operation) -> str:
+        return veiled(operation.subject)
+
+    @admin.display(description="path")
+    def where(self, operation: Operation) -> str:
+        return veiled(operation.path)
+
+    @admin.display(description="Stripe object id")
+    def made(self, operation: Operation) -> str:
+        return veiled(operation.stripe_object_id)
 
     @admin.display(description="params")
     def masked_params(self, operation: Operation) -> str:

@@ -11,6 +11,7 @@ SECRETS = [
     "sk_live_canary51HqT2eZvKYlo2C",
     "rk_test_canary51HqT2eZvKYlo2C",
     "whsec_canary/abc+def==",
+    "cs_test_canaryA1B2C3D4",
     "lk_live_canaryABCDEFGHIJKLMNOPQRSTUVWXYZ012345",
     "pk_test_canary51HqT2eZvKYlo2C",
     "sk_demo_canary_journal",
