@@ -13,6 +13,8 @@ from django.db import DatabaseError, connections
 
 TAG = "latchkey"
 LEAST_SECRET_BYTES = 32
+# Printed in our own files for use with the sandbox: everybody can sign with them.
+KNOWN_WEBHOOK_SECRETS = {"whsec_placeholder", "whsec_compose"}
 TOLERANCE_SECONDS = range(1, 301)
 
 Rule = Callable[[], Iterator[CheckMessage]]
@@ -55,6 +57,13 @@ def webhook_secrets() -> Iterator[CheckMessage]:
             "A webhook secret does not start with whsec_ or is empty behind it.",
             hint="Copy the signing secret of the endpoint, not an API key.",
             id="latchkey.E002",
+        )
+    known = KNOWN_WEBHOOK_SECRETS.intersection(settings.STRIPE_WEBHOOK_SECRETS)
+    if known and not settings.STRIPE_USES_SANDBOX:
+        yield Error(
+            f"{', '.join(sorted(known))} is a webhook secret that everybody knows.",
+            hint="Set STRIPE_WEBHOOK_SECRETS to the endpoint's own signing secret alone.",
+            id="latchkey.E014",
         )
 
 

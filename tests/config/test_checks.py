@@ -41,6 +41,7 @@ DANGEROUS = [
     ("E011", {"STRIPE_WEBHOOK_TOLERANCE_SECONDS": 0}),
     ("E011", {"STRIPE_WEBHOOK_TOLERANCE_SECONDS": 301}),
     ("E012", {"USE_TZ": False}),
+    ("E014", {"STRIPE_WEBHOOK_SECRETS": ["whsec_abc", "whsec_placeholder"]}),
 ]
 HARMLESS = [
     {},
@@ -48,6 +49,7 @@ HARMLESS = [
     {**SANDBOX, "DEBUG": True, "PUBLIC_URL": "http://box.lan:8000", "ALLOWED_HOSTS": ["*"]},
     {**LOCAL, "STRIPE_API_BASE": "http://localhost:12111"},
     {"PUBLIC_URL": "http://[::1]:8000"},
+    {**SANDBOX, "ALLOW_SANDBOX": True, "STRIPE_WEBHOOK_SECRETS": ["whsec_placeholder"]},
     {"STRIPE_WEBHOOK_TOLERANCE_SECONDS": 1},
 ]
 
