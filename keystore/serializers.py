@@ -1,5 +1,6 @@
 """What the API reads and shows of consumers and keys."""
 
+import json
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
@@ -10,6 +11,7 @@ from keystore.models import ApiKey, Consumer, Environment
 MOST_SCOPES = 50
 MOST_NETWORKS = 50
 LARGEST_LIMIT = 1_000_000_000
+MOST_METADATA_BYTES = 8_000  # it is in every answer about the key, its plan in a header
 
 
 def checked(serializer_class: type[serializers.Serializer[Any]], given: Any) -> dict[str, Any]:
@@ -89,6 +91,11 @@ class IssueKeyRequest(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
     metadata = serializers.DictField(required=False, default=dict)
     project_id = serializers.CharField(required=False, help_text="Must be the key's own project.")
+
+    def validate_metadata(self, metadata: dict[str, Any]) -> dict[str, Any]:
+        if len(json.dumps(metadata)) > MOST_METADATA_BYTES:
+            raise serializers.ValidationError(f"Send at most {MOST_METADATA_BYTES} bytes.")
+        return metadata
 
 
 class KeyShown(serializers.ModelSerializer[ApiKey]):

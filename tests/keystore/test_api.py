@@ -139,6 +139,11 @@ def test_bad_registration_is_400_and_registers_nobody(api, body):
     assert Consumer.objects.count() == 0
 
 
+def test_metadata_has_its_size(api, alice):
+    assert issue_for_alice(api, metadata={"plan": "x" * 9_000}).status_code == 400
+    assert issue_for_alice(api, metadata={"note": "x" * 7_000}).status_code == 201
+
+
 def test_issued_key_is_shown_once(api, alice):
     answer = issue_for_alice(api, name="laptop", scopes=["read"], limit_per_minute=7)
 
