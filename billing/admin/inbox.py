@@ -35,7 +35,7 @@ class InboxEventAdmin(ReadOnlyAdmin):
         "received_at",
     )
     list_filter = ("state", "type", ("received_at", DayFilter))
-    search_fields = ("event_id", "object_id", "stripe_customer_id", "request_id")
+    search_fields = ("event_id", "=object_id", "stripe_customer_id", "request_id")
     search_help_text = "evt_ id, cus_ id, id of the object, request id"
     ordering = ("-received_at", "-pk")
     list_fullwidth = True

@@ -118,7 +118,7 @@ class CheckoutAdmin(SaleAdmin):
     )
     list_filter = ("project", "state", "mode", ("created_at", DayFilter))
     list_select_related = ("consumer", "plan", "project")
-    search_fields = ("public_id", "stripe_session_id", "stripe_subscription_id", *CONSUMER_SEARCH)
+    search_fields = ("public_id", "=stripe_session_id", "stripe_subscription_id", *CONSUMER_SEARCH)
     ordering = ("-created_at",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -204,7 +204,7 @@ class OperationAdmin(SaleAdmin):
     )
     list_filter = ("project", "state", "kind", ("created_at", DayFilter))
     list_select_related = ("project",)
-    search_fields = ("public_id", "subject", "stripe_object_id", "request_id")
+    search_fields = ("public_id", "=subject", "=stripe_object_id", "request_id")
     ordering = ("-created_at",)
     masked_names = {"params": "masked_params"}
     veiled_names: ClassVar = {"subject": "about", "path": "where", "stripe_object_id": "made"}

@@ -53,5 +53,29 @@ def test_a_whole_session_id_is_still_found(bought, support):
         assert found.context["cl"].result_count == 1
 
 
+@pytest.mark.parametrize("row", ["checkout", "operation", "inboxevent"])
+def test_a_session_id_is_not_found_by_its_start(bought, support, row):
+    found = support.get(f"/admin/billing/{row}/", {"q": SESSION[:-1]})
+    assert found.context["cl"].result_count == 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "billing/checkout/?stripe_session_id__startswith=cs",
+        "keystore/consumer/?email__startswith=alice",
+        "keystore/apikey/?digest__startswith=a",
+        "keystore/apikey/?project__apps__keys__digest__startswith=a",
+    ],
+)
+def test_addresses_ask_nothing_that_no_filter_offers(bought, reader, alices_key, address):
+    assert reader.get(f"/admin/{address}").status_code == 400
+
+
+def test_addresses_of_filters_are_answered(bought, reader):
+    answer = reader.get("/admin/billing/checkout/?state__exact=pending&project__id__exact=1")
+    assert answer.status_code == 200
+
+
 def test_mirror_shows_no_sessions():
     assert not admin.site.is_registered(apps.get_model("djstripe", "Session"))
