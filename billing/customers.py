@@ -3,43 +3,55 @@
 from datetime import datetime
 
 from django.conf import settings
+from django.db import transaction
 
 from billing import gateway
 from billing.models import Operation, OperationKind, OperationState, StripeCustomer
 from billing.models.operations import OPEN_STATES
-from billing.operations import OperationPending, run_operation, want
+from billing.operations import run_operation, want
 from keystore.models import Consumer
 
 
 def ensure_customer(*, consumer: Consumer, actor: str, at: datetime) -> StripeCustomer | None:
     """The consumer's Stripe customer, made if need be; None while Stripe's answer is missing.
 
-    The operation's subject is the consumer, so that two first checkouts make one customer.
-    A customer that was deleted at Stripe is replaced. Raises StripeRefused.
+    Two first checkouts at once make one customer. A customer that was deleted at Stripe is
+    replaced. Raises StripeRefused.
     """
-    holder = StripeCustomer.objects.filter(consumer=consumer, deleted_at=None).first()
+    holder = _living(consumer)
     if holder is not None:
         return holder
-    try:
-        operation = want(
-            project=consumer.project,
-            kind=OperationKind.CREATE_CUSTOMER,
-            path="/v1/customers",
-            params=_params(consumer),
-            subject=consumer.public_id,
-            actor=actor,
-            at=at,
-        )
-    except OperationPending:
-        operation = Operation.objects.get(
-            kind=OperationKind.CREATE_CUSTOMER,
-            subject=consumer.public_id,
-            state__in=OPEN_STATES,
-        )
-    run_operation(operation=operation, at=at)
-    if operation.state == OperationState.FAILED:
-        raise gateway.StripeRefused(f"Stripe refused the customer: {operation.error}")
+    operation = _begin(consumer, actor, at)
+    if operation is not None:
+        run_operation(operation=operation, at=at)
+        if operation.state == OperationState.FAILED:
+            raise gateway.StripeRefused(f"Stripe refused the customer: {operation.error}")
+    return _living(consumer)
+
+
+def _living(consumer: Consumer) -> StripeCustomer | None:
     return StripeCustomer.objects.filter(consumer=consumer, deleted_at=None).first()
+
+
+@transaction.atomic
+def _begin(consumer: Consumer, actor: str, at: datetime) -> Operation | None:
+    """The operation that makes the customer, joined or begun; None if one is there by now."""
+    # Nobody begins beside us; and what was under way before is either seen here or, if it ended
+    # since, has left its customer: so the operations come first, the customer second.
+    Consumer.objects.select_for_update(of=("self",), no_key=True).get(pk=consumer.pk)
+    same = Operation.objects.filter(kind=OperationKind.CREATE_CUSTOMER, subject=consumer.public_id)
+    under_way = same.filter(state__in=OPEN_STATES).first()
+    if under_way is not None or _living(consumer) is not None:
+        return under_way
+    return want(
+        project=consumer.project,
+        kind=OperationKind.CREATE_CUSTOMER,
+        path="/v1/customers",
+        params=_params(consumer),
+        subject=consumer.public_id,
+        actor=actor,
+        at=at,
+    )
 
 
 def _params(consumer: Consumer) -> dict[str, object]:
