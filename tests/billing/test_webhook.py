@@ -66,7 +66,7 @@ def test_every_spelling_of_the_seeds_works(path):
     assert InboxEvent.objects.count() == 1
 
 
-@pytest.mark.parametrize(("age", "status"), [(-299, 200), (299, 200), (-302, 400), (302, 400)])
+@pytest.mark.parametrize(("age", "status"), [(-270, 200), (270, 200), (-330, 400), (301, 400)])
 def test_the_signature_must_be_from_about_now(age, status):
     raw = json.dumps(event()).encode()
 

@@ -11,7 +11,11 @@ def test_help_lists_every_target_with_a_line():
     targets = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
 
     made = subprocess.run(
-        ["make", "help"], cwd=paths.ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "help"],
+        cwd=paths.ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     listed = {
