@@ -149,8 +149,9 @@ class CheckoutStateView(APIView):
         """Asks Stripe when nobody told us yet, so access never waits for a webhook."""
         checkout = _find(caller_of(request).project, reference)
         checkout = _fulfilled(checkout)
-        wants_key = request.query_params.get("claim", "").lower() in ("1", "true", "yes")
-        return _answer(checkout, claim=wants_key)
+        # HEAD comes here, too, and shows nobody what it would have used up.
+        asks = request.query_params.get("claim", "").lower() in ("1", "true", "yes")
+        return _answer(checkout, claim=asks and request.method == "GET")
 
 
 class CheckoutClaimView(APIView):

@@ -70,6 +70,38 @@ def test_all_events_of_a_customer_are_worked_off_by_one_sync(holder, stripe_worl
     assert Grant.objects.live(NOON).count() == 1
 
 
+@pytest.mark.parametrize(
+    ("type", "object"),
+    [
+        ("checkout.session.completed", "checkout.session"),
+        ("customer.created", "customer"),
+        ("customer.subscription.created", "subscription"),
+        ("customer.subscription.updated", "subscription"),
+        ("customer.subscription.deleted", "subscription"),
+        ("customer.subscription.trial_will_end", "subscription"),
+        ("invoice.created", "invoice"),
+        ("invoice.finalized", "invoice"),
+        ("invoice.paid", "invoice"),
+        ("invoice.payment_failed", "invoice"),
+        ("invoice.payment_succeeded", "invoice"),
+        ("payment_intent.succeeded", "payment_intent"),
+        ("payment_intent.payment_failed", "payment_intent"),
+        ("charge.refunded", "charge"),
+    ],
+)
+def test_every_type_that_the_seeds_name_brings_the_customer_up_to_date(holder, clock, type, object):
+    """Even when the object that it names is gone: the customer's state is what counts."""
+    inner = {"id": f"{object}_gone", "object": object, "customer": holder.stripe_customer_id}
+    if object == "customer":
+        inner["id"] = holder.stripe_customer_id
+    hear(1, inner, type=type)
+
+    inbox.work_due(clock=clock)
+
+    assert states() == {"evt_1": "done"}
+    assert Grant.objects.live(NOON).count() == 1
+
+
 def test_a_failing_stripe_leaves_the_events_waiting_and_changes_nothing(
     holder, stripe_world, clock
 ):

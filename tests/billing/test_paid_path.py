@@ -146,6 +146,7 @@ def test_the_app_reads_and_claims_over_the_api(shop):
 
     read = shop.api.get(where).json()
     assert (read["state"], read["key"]["claimable"], read["key"]["key"]) == ("complete", True, None)
+    shop.api.head(where, {"claim": "1"})  # shows nothing, so it must take nothing
     claimed = shop.api.get(where, {"claim": "1"}).json()["key"]
     assert claimed["key"].startswith("lk_test_")
     assert shop.api.post(f"{where}/claim").json()["key"]["key"] is None

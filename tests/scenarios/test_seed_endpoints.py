@@ -77,6 +77,18 @@ def test_000_create_checkout_session_answers_a_url_without_a_key(demo, settings)
     assert list(answer.json()) == ["url"]
 
 
+def test_000_a_buyer_without_an_email_is_asked_by_the_payment_page(demo, settings):
+    settings.PUBLIC_CHECKOUT_PROJECT = "space_journal"
+    settings.DEBUG = True
+    wish = {name: value for name, value in PUBLIC_CHECKOUT.items() if name != "customer_email"}
+
+    answer = Client().post(
+        "/billing/create-checkout-session", wish, content_type="application/json"
+    )
+
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("plan", ["pro", "team", "enterprise"])
 def test_000_sells_its_three_plans(demo, settings, plan):
     settings.PUBLIC_CHECKOUT_PROJECT = "space_journal"
