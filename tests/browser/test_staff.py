@@ -114,7 +114,8 @@ def test_inbox_event_fits_a_phone(shop, staff):
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc"])
 def test_reference_of_the_api_loads_under_its_content_policy(shop, open_page, path):
-    page = open_page()
+    # ReDoc asks its maker's site for a badge; our policy refuses that and the page hides it.
+    page = open_page(forgive="https://cdn.redoc.ly/")
     page.goto(shop.web + path)
 
-    page.get_by_text("Begin a checkout").first.wait_for()
+    page.get_by_text("Begin a checkout").locator("visible=true").first.wait_for()
