@@ -28,6 +28,7 @@ MAX_ATTEMPTS = 12
 BUDGET_SECONDS = 25.0
 FIRST_RETRY_SECONDS = 2
 LONGEST_RETRY_SECONDS = 600
+MOST_TOGETHER = 200  # events that one sync serves
 Clock = Callable[[], datetime]
 
 
@@ -108,7 +109,7 @@ def _sync(event: InboxEvent, customer_id: str, clock: Clock) -> int:
     waiting = InboxEvent.objects.filter(
         Q(stripe_customer_id=customer_id) | Q(pk=event.pk), state=InboxState.PENDING
     )
-    batch = list(waiting.order_by("pk")[:200])
+    batch = list(waiting.order_by("pk")[:MOST_TOGETHER])
     touched = [
         (inner.get("object", ""), each.object_id) for each in batch for inner in [_object(each)]
     ]
@@ -124,6 +125,8 @@ def _sync(event: InboxEvent, customer_id: str, clock: Clock) -> int:
             last_error="",
             finished_at=clock(),
         )
+        # More than one sync serves: the rest need not wait for the lease to run out.
+        waiting.update(lease_until=None)
 
     sync_customer(stripe_customer_id=customer_id, clock=clock, touched=touched, also=mark_done)
     return len(batch)
