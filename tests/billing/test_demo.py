@@ -20,6 +20,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ROWS = (Project, ApiKey, Consumer, Price, Subscription, Grant, Operation, User)
 
 
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings):
+    """The logins' slow digests would take longer than all the rest of the demo."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 def logins(tmp_path):
     return Logins(tmp_path / "demo-logins.env")
