@@ -157,7 +157,10 @@ def test_with_javascript_a_double_click_shows_the_key_and_a_button_copies_it(sho
     page.goto(begin(shop, "dita")["checkout_url"])
     pay(page)
     come_back(page, shop)
-    page.get_by_role("button", name="Show my key").dblclick()
+    place = page.get_by_role("button", name="Show my key").bounding_box()
+    for _ in range(2):  # as far apart as fingers do it: the first is on its way already
+        page.mouse.click(place["x"] + 9, place["y"] + 9)
+        page.wait_for_timeout(20)
     key = page.locator("#api-key").inner_text()
 
     page.get_by_role("button", name="Copy the key").click()
