@@ -82,7 +82,9 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         looking_like = keys_looking_like(text=search_term.strip())
         if search_term and looking_like.exists():
             return queryset.filter(pk__in=looking_like.values("pk")), False
-        return super().get_search_results(request, queryset, search_term)
+        found: tuple[QuerySet[ApiKey], bool]
+        found = super().get_search_results(request, queryset, search_term)
+        return found
 
     @admin.display(description="key")
     def visible_text(self, key: ApiKey) -> str:
