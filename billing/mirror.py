@@ -34,10 +34,6 @@ MODELS: dict[str, type[models.base.StripeModel]] = {
 ORDER = {kind: place for place, kind in enumerate(MODELS)}
 
 
-class MirrorProblem(Exception):
-    """dj-stripe could not take an object."""
-
-
 def install() -> None:
     """Keep Stripe's keys out of the database: the account is the row that we mirrored.
 

@@ -7,7 +7,7 @@ from django.db.models import Count, Q, Sum
 
 from billing.access import PAYING
 from billing.models import Checkout, InboxEvent, Payment, Refund, RefundStatus, Subscription
-from keystore.models import Consumer, Project
+from keystore.models import Project
 
 COUNTED_REFUNDS = (RefundStatus.SUCCEEDED, RefundStatus.PENDING)
 
@@ -90,11 +90,6 @@ def find_checkout(*, reference: str, project: Project | None = None) -> Checkout
     if reference.startswith("cs_"):
         return rows.filter(stripe_session_id=reference).first()
     return rows.filter(public_id=reference).first()
-
-
-def subscriptions_of(*, consumer: Consumer) -> list[Subscription]:
-    rows = Subscription.objects.filter(consumer=consumer).select_related("plan", "price")
-    return list(rows.order_by("-started_at"))
 
 
 def inbox_events_of(*, project: Project, event_ids: list[str]) -> list[InboxEvent]:

@@ -75,8 +75,3 @@ os.register_at_fork(after_in_child=_notes._reset)
 def note_use(*, key: ApiKey, at: datetime) -> None:
     """Remember that `key` was used at the instant `at`. Never touches the database."""
     _notes.note(key.pk, at)
-
-
-def flush_uses() -> int:
-    """Write down at once what the thread would write in a few seconds."""
-    return _notes.flush()

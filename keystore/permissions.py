@@ -19,7 +19,6 @@ SCOPES = (
     "inbox:write",
     "usage:write",
 )
-EVERYTHING = "*"
 
 
 def scope(wanted: str) -> type[BasePermission]:
