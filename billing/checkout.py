@@ -22,7 +22,8 @@ from billing.models import (
     Subscription,
 )
 from billing.operations import run_operation, want
-from billing.sync import sync_customer
+from billing.projections import project_checkout
+from billing.sync import NotOurs, sync_customer
 from config.errors import Conflict, InvalidInput, NotFound
 from keystore.models import Consumer, Project
 
@@ -307,10 +308,18 @@ def fulfil_checkout(*, checkout: Checkout, clock: Callable[[], datetime]) -> Che
     if checkout.state == CheckoutState.OPEN:
         session = gateway.read(f"/v1/checkout/sessions/{checkout.stripe_session_id}")
         if session["status"] != "open":
-            sync_customer(
-                stripe_customer_id=session["customer"],
-                clock=clock,
-                touched=[("checkout.session", session["id"])],
-            )
+            _follow(session, clock)
     checkout.refresh_from_db()
     return checkout
+
+
+def _follow(session: Object, clock: Callable[[], datetime]) -> None:
+    try:
+        sync_customer(
+            stripe_customer_id=session["customer"],
+            clock=clock,
+            touched=[("checkout.session", session["id"])],
+        )
+    except NotOurs:
+        # Its customer was deleted and replaced meanwhile: only the session itself is left.
+        project_checkout(session=session, at=clock())
