@@ -14,7 +14,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, Q, QuerySet
 
 from billing import catalog_events, gateway
-from billing.models import InboxEvent, InboxState, Payment
+from billing.models import InboxEvent, InboxState, Invoice, Payment
 from billing.receipt import customer_of, reason_to_ignore
 from billing.shapes import ref
 from billing.sync import NotOurs, SyncReport, sync_customer
@@ -139,14 +139,20 @@ def _object(event: InboxEvent) -> gateway.Object:
 
 
 def _resolve_customer(event: InboxEvent) -> str:
-    """Refunds and disputes name only their charge; ask our payments first, then Stripe."""
-    charge_id = ref(_object(event).get("charge"))
-    if not charge_id:
-        return ""
+    """Refunds and disputes name only their charge, payments of invoices only the invoice: ask
+    our own rows first, then Stripe.
+    """
+    inner = _object(event)
+    charge_id, invoice_id = ref(inner.get("charge")), ref(inner.get("invoice"))
     payment = Payment.objects.filter(stripe_charge_id=charge_id).first()
-    if payment is not None:
-        return payment.consumer.stripe_customer.stripe_customer_id
-    return customer_of(gateway.read(f"/v1/charges/{charge_id}"))
+    known = payment or Invoice.objects.filter(stripe_invoice_id=invoice_id).first()
+    if known is not None:
+        return known.consumer.stripe_customer.stripe_customer_id
+    if charge_id:
+        return customer_of(gateway.read(f"/v1/charges/{charge_id}"))
+    if invoice_id:
+        return customer_of(gateway.read(f"/v1/invoices/{invoice_id}"))
+    return ""
 
 
 def _finish(event: InboxEvent, state: InboxState, note: str, at: datetime) -> int:

@@ -102,6 +102,16 @@ def test_every_type_that_the_seeds_name_brings_the_customer_up_to_date(holder, c
     assert Grant.objects.live(NOON).count() == 1
 
 
+def test_the_payment_of_an_invoice_leads_to_its_customer(holder, clock):
+    (invoice,) = gateway.read_all("/v1/invoices", customer=holder.stripe_customer_id)
+    hear(1, {"id": "inpay_1", "object": "invoice_payment", "invoice": invoice["id"]})
+
+    inbox.work_due(clock=clock)
+
+    assert states() == {"evt_1": "done"}
+    assert InboxEvent.objects.get().stripe_customer_id == holder.stripe_customer_id
+
+
 def test_a_failing_stripe_leaves_the_events_waiting_and_changes_nothing(
     holder, stripe_world, clock
 ):
