@@ -196,20 +196,11 @@ def _bill(
         for one in lines:
             keep_for_next_invoice(sandbox, subscription, one, at)
         return
-    customer = sandbox.store.get("customer", subscription["customer"])
     if is_new_period:
         lines = lines + cycle_lines(sandbox, subscription, is_trial=False)
-        lines += invoices.pending_lines(
-            sandbox, customer["id"], subscription["id"], subscription["currency"]
-        )
-    invoice = invoices.assemble_invoice(
-        sandbox,
-        customer=customer,
-        lines=lines,
-        currency=subscription["currency"],
-        reason="subscription_update",
-        at=at,
-        subscription=subscription,
+        lines += invoices.lines_kept_for(sandbox, subscription)
+    invoice = invoices.assemble_for(
+        sandbox, subscription, lines=lines, reason="subscription_update", at=at
     )
     subscription["latest_invoice"] = invoice["id"]
     invoices.store_draft(sandbox, invoice)

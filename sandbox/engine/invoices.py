@@ -63,6 +63,21 @@ def assemble_invoice(
     return invoice
 
 
+def assemble_for(
+    sandbox: Sandbox, subscription: Object, *, lines: list[Object], reason: str, at: int
+) -> Object:
+    """A draft for a subscription, to its customer and in its currency; nothing is stored."""
+    return assemble_invoice(
+        sandbox,
+        customer=sandbox.store.get("customer", subscription["customer"]),
+        lines=lines,
+        currency=subscription["currency"],
+        reason=reason,
+        at=at,
+        subscription=subscription,
+    )
+
+
 def _take_from_subscription(invoice: Object, subscription: Object) -> None:
     details = {"metadata": dict(subscription["metadata"]), "subscription": subscription["id"]}
     invoice["parent"] = {
@@ -114,6 +129,12 @@ def store_draft(sandbox: Sandbox, invoice: Object) -> Object:
         sandbox.store.put(one)
     sandbox.emit("invoice.created", invoice)
     return invoice
+
+
+def lines_kept_for(sandbox: Sandbox, subscription: Object) -> list[Object]:
+    """What waits for the subscription's next invoice."""
+    customer, currency = subscription["customer"], subscription["currency"]
+    return pending_lines(sandbox, customer, subscription["id"], currency)
 
 
 def pending_lines(

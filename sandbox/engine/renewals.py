@@ -76,7 +76,6 @@ def renew(sandbox: Sandbox, subscription: Object, at: int) -> None:
     if was_trial and _ends_without_card(sandbox, subscription, at):
         return
     start, items = period_of(subscription)[1], items_of(subscription)
-    customer = sandbox.store.get("customer", subscription["customer"])
     drop_used(sandbox, subscription, at=start)
     with sandbox.changing(subscription):
         set_period(
@@ -85,17 +84,9 @@ def renew(sandbox: Sandbox, subscription: Object, at: int) -> None:
         if was_trial:
             subscription["status"] = "active"
         lines = cycle_lines(sandbox, subscription, is_trial=False)
-        lines += invoices.pending_lines(
-            sandbox, customer["id"], subscription["id"], subscription["currency"]
-        )
-        invoice = invoices.assemble_invoice(
-            sandbox,
-            customer=customer,
-            lines=lines,
-            currency=subscription["currency"],
-            reason="subscription_cycle",
-            at=at,
-            subscription=subscription,
+        lines += invoices.lines_kept_for(sandbox, subscription)
+        invoice = invoices.assemble_for(
+            sandbox, subscription, lines=lines, reason="subscription_cycle", at=at
         )
         subscription["latest_invoice"] = invoice["id"]
     _set_collection(sandbox, subscription, invoice, at)

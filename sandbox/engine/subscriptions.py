@@ -32,7 +32,7 @@ def create_subscription(sandbox: Sandbox, given: dict[str, Any]) -> Object:
     customer = sandbox.store.get("customer", given["customer"], param="customer", status=400)
     at = sandbox.now(customer)
     subscription = _new(sandbox, given, customer, at)
-    invoice = _first_invoice(sandbox, subscription, customer, given, at)
+    invoice = _first_invoice(sandbox, subscription, given, at)
     _check_can_pay(sandbox, subscription, customer, invoice, given)
     _store(sandbox, subscription)
     customer["currency"] = customer["currency"] or subscription["currency"]
@@ -132,12 +132,10 @@ def cycle_lines(sandbox: Sandbox, subscription: Object, *, is_trial: bool) -> li
 
 
 def _first_invoice(
-    sandbox: Sandbox, subscription: Object, customer: Object, given: dict[str, Any], at: int
+    sandbox: Sandbox, subscription: Object, given: dict[str, Any], at: int
 ) -> Object:
     lines = cycle_lines(sandbox, subscription, is_trial=bool(subscription["trial_end"]))
-    lines += invoices.pending_lines(
-        sandbox, customer["id"], subscription["id"], subscription["currency"]
-    )
+    lines += invoices.lines_kept_for(sandbox, subscription)
     for extra in given.get("add_invoice_items") or []:
         price = sandbox.store.get("price", extra.get("price", ""), param="price", status=400)
         count = extra.get("quantity", 1)
@@ -153,14 +151,8 @@ def _first_invoice(
                 parent=None,
             )
         )
-    return invoices.assemble_invoice(
-        sandbox,
-        customer=customer,
-        lines=lines,
-        currency=subscription["currency"],
-        reason="subscription_create",
-        at=at,
-        subscription=subscription,
+    return invoices.assemble_for(
+        sandbox, subscription, lines=lines, reason="subscription_create", at=at
     )
 
 

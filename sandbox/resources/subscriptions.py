@@ -38,24 +38,15 @@ def cancel(call: Call) -> Object:
 
 def _last_invoice(call: Call, subscription: Object, at: int) -> None:
     """Credit for the unused time and what still waits, on one last invoice."""
-    customer = call.store.get("customer", subscription["customer"])
     lines = []
     if call.params.get("prorate"):
         items = items_of(subscription)
         lines = proration_lines(call.sandbox, items, items, at=at, credit_only=True)
-    lines += invoices.pending_lines(
-        call.sandbox, customer["id"], subscription["id"], subscription["currency"]
-    )
+    lines += invoices.lines_kept_for(call.sandbox, subscription)
     if not lines:
         return
-    invoice = invoices.assemble_invoice(
-        call.sandbox,
-        customer=customer,
-        lines=lines,
-        currency=subscription["currency"],
-        reason="subscription_update",
-        at=at,
-        subscription=subscription,
+    invoice = invoices.assemble_for(
+        call.sandbox, subscription, lines=lines, reason="subscription_update", at=at
     )
     invoices.store_draft(call.sandbox, invoice)
     if call.params.get("invoice_now"):
