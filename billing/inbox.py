@@ -156,6 +156,7 @@ def _resolve_customer(event: InboxEvent) -> str:
 
 
 def _finish(event: InboxEvent, state: InboxState, note: str, at: datetime) -> int:
+    _siblings(event).update(lease_until=None)  # theirs is another end, and need not wait
     return InboxEvent.objects.filter(pk=event.pk, state=InboxState.PENDING).update(
         state=state, note=note, lease_until=None, finished_at=at
     )
@@ -189,10 +190,15 @@ def _fail(event: InboxEvent, problem: Exception, at: datetime) -> int:
 
 def _let_siblings_wait(event: InboxEvent, until: datetime) -> None:
     """The other events of the customer would fail alike: they wait for the next try together."""
-    if event.stripe_customer_id:
-        InboxEvent.objects.filter(
-            stripe_customer_id=event.stripe_customer_id, state=InboxState.PENDING
-        ).exclude(pk=event.pk).update(lease_until=None, next_attempt_at=until)
+    _siblings(event).update(lease_until=None, next_attempt_at=until)
+
+
+def _siblings(event: InboxEvent) -> QuerySet[InboxEvent]:
+    """The other events of its customer that wait; none without a customer."""
+    if not event.stripe_customer_id:
+        return InboxEvent.objects.none()
+    waiting = InboxEvent.objects.filter(state=InboxState.PENDING)
+    return waiting.filter(stripe_customer_id=event.stripe_customer_id).exclude(pk=event.pk)
 
 
 class NotReplayable(Conflict):

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -297,14 +298,13 @@ class Stack:
 
 def descendants(pid: int) -> list[int]:
     """Children and theirs, by Linux's /proc; their sessions and groups do not matter."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            direct = [int(word) for word in task.read_text().split()]
-        except OSError:
-            continue
-        found += [each for child in direct for each in (child, *descendants(child))]
-    return found
+    direct: list[int] = []
+    # Threads and processes may end while we look.
+    with suppress(OSError):
+        for task in list(Path(f"/proc/{pid}/task").glob("*/children")):
+            with suppress(OSError):
+                direct += [int(word) for word in task.read_text().split()]
+    return [each for child in direct for each in (child, *descendants(child))]
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
