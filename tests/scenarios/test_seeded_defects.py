@@ -136,7 +136,7 @@ CASES = [
     (trust_the_payload, old_news_comes_last, "subscriptions: sub_"),
     (no_lock, a_slow_answer_is_overtaken, "'active'"),
     (no_dedupe_of_deliveries, everything_comes_twice, "inbox: evt_"),
-    (no_dedupe_of_keys, everything_comes_twice, "ApiKey: "),
+    (no_dedupe_of_keys, everything_comes_twice, "working_keys: "),
 ]
 
 

@@ -344,7 +344,8 @@ class World:
         for event in InboxEvent.objects.order_by("-pk"):
             inbox.replay(event=event, actor="staff:sam", reason="proof", at=self.clock())
         self.work(limit=5000)
-        assert not self.has_work()
+        waiting = InboxEvent.objects.filter(state=InboxState.PENDING)
+        assert list(waiting.values_list("type", "attempts", "last_error")) == []
 
     def sync_everybody(self) -> None:
         from billing.sync import sync_customer
