@@ -16,7 +16,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from config import heartbeat
 from config.checks import refuse_dangerous_settings
-from keystore import doorbell
 from keystore.correlation import bound, current_request_id
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -112,6 +111,3 @@ def check_settings_at_start(**_: Any) -> None:
         refuse_dangerous_settings()
     except ImproperlyConfigured as refusal:
         sys.exit(str(refusal))
-
-
-doorbell.connect(app.send_task)

@@ -162,8 +162,10 @@ def start(children: Children, environment: DevEnvironment, port: int) -> None:
     steps: tuple[Callable[[], None], ...] = (
         lambda: start_stores(children, environment),
         lambda: start_sandbox(children, environment, port),
+        # Loads while the tables are made; until then it answers 503.
+        lambda: start_web(children, environment, port),
         lambda: migrate(manage, environment),
-        lambda: start_application(children, environment, port),
+        lambda: start_worker(children, environment),
         lambda: fill_demo(manage, walk, port),
         lambda: children.wait_until("web", lambda: answers_ready(port), seconds=90),
         lambda: say("\n".join(["", *walk, addresses(environment, port), ""])),
@@ -254,27 +256,26 @@ def start_sandbox(children: Children, environment: DevEnvironment, port: int) ->
     children.spawn("sandbox", command, environment=environment.variables, cwd=paths.ROOT)
 
 
-def start_application(children: Children, environment: DevEnvironment, port: int) -> None:
+def start_web(children: Children, environment: DevEnvironment, port: int) -> None:
     if environment.embeds_stripe:
         address = (ports.LOOPBACK, _sandbox_port(environment))
         children.wait_until("sandbox", lambda: accepts(address), seconds=30)
-    celery = (PYTHON, "-m", "celery", "-A", "config", "--quiet")
-    schedule = f"--schedule={paths.STATE / 'beat-schedule'}"
-    commands = {
-        "web": (
-            *(PYTHON, "-m", "granian", "config.wsgi:application", "--interface=wsgi"),
-            *("--host=127.0.0.1", f"--port={port}", "--workers=1", "--blocking-threads=16"),
-            *("--no-ws", "--log-level=warning"),
-        ),
-        # With beat inside: one Django to load instead of two.
-        "worker": (
-            *(*celery, "worker", "--beat", schedule, "--concurrency=2"),
-            *("--without-gossip", "--without-mingle"),
-        ),
-    }
-    for name, command in commands.items():
-        variables = quiet(environment) if name == "worker" else environment.variables
-        children.spawn(name, command, environment=variables, cwd=paths.ROOT)
+    command = [
+        *(PYTHON, "-m", "granian", "config.wsgi:application", "--interface=wsgi"),
+        *("--host=127.0.0.1", f"--port={port}", "--workers=1", "--blocking-threads=16"),
+        *("--no-ws", "--log-level=error"),
+    ]
+    children.spawn("web", command, environment=environment.variables, cwd=paths.ROOT)
+
+
+def start_worker(children: Children, environment: DevEnvironment) -> None:
+    """With beat inside: one Django to load instead of two."""
+    command = [
+        *(PYTHON, "-m", "celery", "-A", "config", "--quiet", "worker"),
+        *("--beat", f"--schedule={paths.STATE / 'beat-schedule'}", "--concurrency=2"),
+        *("--without-gossip", "--without-mingle"),
+    ]
+    children.spawn("worker", command, environment=quiet(environment), cwd=paths.ROOT)
 
 
 def quiet(environment: DevEnvironment) -> dict[str, str]:

@@ -6,7 +6,9 @@ import sys
 import time
 
 import pytest
+import redis
 from celery import signals
+from django.conf import settings
 
 from config import heartbeat, paths
 from config.celery import BEAT, REQUEST_ID_HEADER, VISIBILITY_SECONDS, app
@@ -70,8 +72,16 @@ def test_task_works_for_the_request_that_rang():
     app.tasks.unregister("tests.note")
 
 
-def test_doorbell_is_connected_to_the_broker():
-    assert doorbell._doorbell._sender == app.send_task
+def test_a_ring_reaches_the_broker():
+    doorbell.ring("billing.tasks.work_inbox")
+
+    deadline = time.monotonic() + 20
+    broker = redis.Redis.from_url(settings.REDIS_URL)
+    while not broker.llen("celery") and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (message,) = broker.lrange("celery", 0, -1)
+    broker.close()
+    assert json.loads(message)["headers"]["task"] == "billing.tasks.work_inbox"
 
 
 def test_heartbeat_leaves_its_time():
