@@ -135,11 +135,11 @@ def test_request_id_reaches_a_real_worker(worker):
     ],
     ids=["worker", "beat", "web"],
 )
-def test_process_does_not_start_on_a_dangerous_setting(command):
-    environment = {**os.environ, "KEY_PEPPER": "short"}
+def test_process_does_not_start_on_a_dangerous_setting(command, tmp_path):
+    environment = {**os.environ, "KEY_PEPPER": "short", "PYTHONPATH": str(paths.ROOT)}
 
-    ended = subprocess.run(
-        command, env=environment, cwd=paths.ROOT, capture_output=True, text=True, timeout=60
+    ended = subprocess.run(  # elsewhere: beat leaves its timetable where it starts
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
 
     assert ended.returncode != 0
