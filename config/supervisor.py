@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import environ
 import psycopg
 
 from config import dev_environment, paths, ports, stack_record
@@ -234,13 +235,29 @@ def start_stores(children: Children, environment: DevEnvironment) -> None:
 def require_database(url: str) -> None:
     """StackFailed says what is wrong with the PostgreSQL that was given; better than a trace."""
     try:
-        psycopg.connect(url, connect_timeout=5).close()
-    except psycopg.Error as problem:
+        connect(url).close()
+    except (psycopg.Error, ValueError) as problem:
         raise StackFailed(
             f"DATABASE_URL does not lead to a PostgreSQL: {problem}\n"
             "Set it like postgres://user:password@host:5432/name, "
             "or leave it out: `make run` then starts its own."
         ) from problem
+
+
+def connect(url: str) -> psycopg.Connection:
+    """By a URL as the settings read it, which names a socket's directory as libpq does not."""
+    if "://" not in url:
+        raise ValueError("it is no URL")
+    named = environ.Env.db_url_config(url)
+    return psycopg.connect(
+        host=named["HOST"] or None,
+        port=named["PORT"] or None,
+        user=named["USER"] or None,
+        password=named["PASSWORD"] or None,
+        dbname=named["NAME"],
+        connect_timeout=5,
+        **named.get("OPTIONS", {}),
+    )
 
 
 def start_sandbox(children: Children, environment: DevEnvironment, port: int) -> None:

@@ -162,3 +162,7 @@ def test_harmless_lines_are_shown_only_once_the_stack_is_ready(capsys):
         "POST /webhooks/stripe 200",
         "said while ready=True",
     ]
+
+
+def test_a_database_on_a_socket_is_found_by_the_url_that_the_settings_read():
+    supervisor.require_database(os.environ["DATABASE_URL"])
