@@ -59,7 +59,7 @@ def checkout_return(request: HttpRequest) -> HttpResponseBase:
     try:
         with gateway.deadline(RETURN_WAIT_SECONDS):
             fulfil_checkout(checkout=checkout, clock=now)
-    except Unavailable:
+    except (Unavailable, gateway.StripeMissing):
         pass  # the page says that it takes a moment; worker and sweeper go on
     if checkout.success_url:
         return redirect(checkout.success_url.replace(PLACEHOLDER, checkout.stripe_session_id))

@@ -303,6 +303,14 @@ def test_another_project_s_price_is_none(shop, orbit):
     assert shop.begin().json()["code"] == "price_not_found"
 
 
+def test_a_session_that_stripe_lacks_is_still_a_page(shop):
+    """As after a change of the Stripe account."""
+    begun = shop.begin().json()
+    Checkout.objects.update(stripe_session_id="cs_test_of_another_account")
+
+    assert shop.come_back(begun["id"]).status_code == 200
+
+
 def test_an_expired_page_is_told_and_a_new_one_can_begin(shop, clock):
     begun = shop.begin().json()
     clock.advance(hours=25)
