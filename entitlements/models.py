@@ -142,7 +142,10 @@ class Grant(models.Model):
     valid_to = models.DateTimeField(null=True, blank=True)  # None: no end
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     reason = models.TextField(blank=True)
+    ticket = models.CharField(max_length=100, blank=True)  # where the exception was asked for
     granted_by = models.CharField(max_length=255, blank=True)
+    # The end of which the giver was reminded; another end earns another reminder.
+    reminded_of = models.DateTimeField(null=True, blank=True, editable=False)
     idempotency_key = models.CharField(max_length=255, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
 
@@ -153,6 +156,8 @@ class Grant(models.Model):
             ("give_grant", "Can give a grant"),
             ("give_endless_grant", "Can give a grant without expiry"),
             ("revoke_grant", "Can revoke a grant"),
+            ("renew_grant", "Can renew a grant"),
+            ("give_many_grants", "Can give grants to many consumers at once"),
         ]
         constraints = [
             # A repeated request or a redelivered webhook finds the first grant.
@@ -185,6 +190,12 @@ class Grant(models.Model):
             ),
             # Read by every sync of a subscription or purchase.
             models.Index(fields=["source_ref"], name="grant_by_source_ref"),
+            # Those that end soon: the list, and the reminders.
+            models.Index(
+                fields=["valid_to"],
+                name="grant_by_end",
+                condition=Q(revoked_at=None, valid_to__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -206,3 +217,71 @@ class Answer(models.Model):
 
     def __str__(self) -> str:
         return f"answer {self.version} of {self.consumer}"
+
+
+class BatchState(models.TextChoices):
+    PREVIEW = "preview"  # read and checked; nothing was given yet
+    RUNNING = "running"
+    DONE = "done"
+    DISCARDED = "discarded"
+
+
+class LineState(models.TextChoices):
+    READY = "ready"
+    BAD = "bad"  # cannot be given; `problem` says why
+    DONE = "done"
+    FAILED = "failed"  # was refused when it was given
+
+
+class GrantBatch(models.Model):
+    """Grants for many consumers at once: checked as a whole, then given line by line."""
+
+    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "batch"))
+    project = models.ForeignKey(Project, models.PROTECT, related_name="grant_batches")
+    state = models.CharField(
+        max_length=10, choices=BatchState, default=BatchState.PREVIEW, editable=False
+    )
+    reason = models.TextField()
+    ticket = models.CharField(max_length=100, blank=True)
+    started_by = models.CharField(max_length=255)  # "staff:sam"
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name_plural = "grant batches"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=BatchState.values), name="batch_state_is_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(state="running"), name="batch_running"),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+
+class GrantBatchLine(models.Model):
+    """One line as it was read, and the grant that it became."""
+
+    batch = models.ForeignKey(GrantBatch, models.CASCADE, related_name="lines")
+    number = models.PositiveIntegerField()  # of the line in the file
+    asked = models.JSONField()  # the columns as they were given
+    consumer = models.ForeignKey(Consumer, models.PROTECT, null=True, related_name="+")
+    state = models.CharField(max_length=10, choices=LineState)
+    problem = models.TextField(blank=True)
+    grant = models.ForeignKey(Grant, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["batch", "number"], name="line_once_per_batch"),
+            models.CheckConstraint(
+                condition=Q(state__in=LineState.values), name="line_state_is_known"
+            ),
+        ]
+        indexes = [models.Index(fields=["batch", "state"], name="line_by_state")]
+
+    def __str__(self) -> str:
+        return f"line {self.number} of {self.batch_id}"

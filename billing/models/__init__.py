@@ -2,6 +2,7 @@
 
 from billing.models.catalog import BillingPolicy, Price, PriceKind
 from billing.models.checkout import Checkout, CheckoutMode, CheckoutState
+from billing.models.disputes import CreditNote, Dispute
 from billing.models.inbox import InboxEvent, InboxState
 from billing.models.operations import Operation, OperationKind, OperationState
 from billing.models.projections import (
@@ -14,14 +15,37 @@ from billing.models.projections import (
     StripeCustomer,
     Subscription,
 )
+from billing.models.reconciliation import (
+    Drift,
+    DriftState,
+    ReconciliationRun,
+    RunMode,
+    RunState,
+)
+from billing.models.refund_requests import (
+    AfterRefund,
+    RefundBudget,
+    RefundBudgetUse,
+    RefundLimit,
+    RefundRequest,
+    RequestState,
+)
+from billing.models.watch import EventSweep, InvariantCheck
 
 __all__ = [
+    "AfterRefund",
     "BillingPolicy",
     "Checkout",
     "CheckoutMode",
     "CheckoutState",
+    "CreditNote",
+    "Dispute",
+    "Drift",
+    "DriftState",
+    "EventSweep",
     "InboxEvent",
     "InboxState",
+    "InvariantCheck",
     "Invoice",
     "Operation",
     "OperationKind",
@@ -31,8 +55,16 @@ __all__ = [
     "PriceKind",
     "Purchase",
     "PurchaseState",
+    "ReconciliationRun",
     "Refund",
+    "RefundBudget",
+    "RefundBudgetUse",
+    "RefundLimit",
+    "RefundRequest",
     "RefundStatus",
+    "RequestState",
+    "RunMode",
+    "RunState",
     "StripeCustomer",
     "Subscription",
 ]

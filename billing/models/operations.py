@@ -16,6 +16,7 @@ class OperationKind(models.TextChoices):
     EXPIRE_CHECKOUT = "expire_checkout"
     CREATE_PORTAL = "create_portal"
     CANCEL_SUBSCRIPTION = "cancel_subscription"
+    UPDATE_SUBSCRIPTION = "update_subscription"
     REFUND = "refund"
     CREATE_PRODUCT = "create_product"
     UPDATE_PRODUCT = "update_product"

@@ -59,8 +59,11 @@ class Subscription(models.Model):
     synced_at = models.DateTimeField()
 
     class Meta:
+        permissions = [("change_plan_subscription", "Can change a subscription at Stripe")]
         indexes = [
             models.Index(fields=["project", "status"], name="subscription_by_status"),  # metrics
+            models.Index(fields=["project", "started_at"], name="subscription_by_start"),
+            models.Index(fields=["project", "ended_at"], name="subscription_by_end"),  # churn
             models.Index(fields=["consumer"], name="subscription_by_consumer"),
         ]
 
@@ -80,6 +83,7 @@ class Invoice(models.Model):
     currency = models.CharField(max_length=3)
     total_minor = models.BigIntegerField()
     paid_minor = models.BigIntegerField()
+    tax_minor = models.BigIntegerField(default=0)  # part of the total
     due_at = models.DateTimeField(null=True)  # None: charged automatically
     hosted_url = models.TextField(blank=True)
     pdf_url = models.TextField(blank=True)
@@ -109,6 +113,8 @@ class Payment(models.Model):
     # Refunds that succeeded, are pending, or whose outcome is unknown; set by conditional update.
     refunded_minor = models.BigIntegerField(default=0)
     disputed = models.BooleanField(default=False)
+    fee_minor = models.BigIntegerField(null=True)  # Stripe's, in fee_currency; None: not told yet
+    fee_currency = models.CharField(max_length=3, blank=True)
     created_at = models.DateTimeField()
     synced_at = models.DateTimeField()
 

@@ -63,10 +63,15 @@ class Consumer(models.Model):
     external_id = models.CharField(max_length=255)
     email = models.EmailField(blank=True)
     name = models.CharField(max_length=200, blank=True)
+    tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)  # set by staff
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
-        permissions = [("view_personal_data", "Can see e-mail addresses and raw Stripe data")]
+        permissions = [
+            ("view_personal_data", "Can see e-mail addresses and raw Stripe data"),
+            ("tag_consumer", "Can tag a consumer"),
+            ("see_as_consumer", "Can look at a consumer's own page"),
+        ]
         constraints = [
             # Two requests that register the same user at once find one row.
             models.UniqueConstraint(
@@ -144,6 +149,8 @@ class ApiKey(models.Model):
         permissions = [
             ("issue_apikey", "Can issue an API key for an app"),
             ("revoke_apikey", "Can revoke an API key"),
+            ("rotate_apikey", "Can rotate an API key"),
+            ("disable_apikey", "Can switch an API key off and on"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -225,9 +232,14 @@ class AuditEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "audit entries"
+        permissions = [("export_auditentry", "Can export the audit trail")]
         indexes = [
             models.Index(fields=["object_kind", "object_id"], name="audit_by_object"),
             models.Index(fields=["consumer_id", "created_at"], name="audit_by_consumer"),
+            models.Index(fields=["-created_at"], name="audit_newest_first"),
+            models.Index(
+                fields=["request_id"], condition=~Q(request_id=""), name="audit_by_request"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,44 @@
+"""Who is calling: one module per subject, one name space for the rest of the code."""
+
+from keystore.models.hooks import (
+    DeliveryState,
+    HookAttempt,
+    HookDelivery,
+    HookEndpoint,
+    OutboxMessage,
+)
+from keystore.models.identity import (
+    Api,
+    ApiKey,
+    App,
+    AuditEntry,
+    Consumer,
+    DisabledBecause,
+    Environment,
+    KeyClaim,
+    Project,
+    StoredAnswer,
+)
+from keystore.models.jobs import JobOutcome, JobRun
+from keystore.models.notes import ConsumerNote
+
+__all__ = [
+    "Api",
+    "ApiKey",
+    "App",
+    "AuditEntry",
+    "Consumer",
+    "ConsumerNote",
+    "DeliveryState",
+    "DisabledBecause",
+    "Environment",
+    "HookAttempt",
+    "HookDelivery",
+    "HookEndpoint",
+    "JobOutcome",
+    "JobRun",
+    "KeyClaim",
+    "OutboxMessage",
+    "Project",
+    "StoredAnswer",
+]
