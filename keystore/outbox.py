@@ -1,0 +1,100 @@
+"""What is told to a project's hook endpoints, written in the transaction in which it happened.
+
+Rolled back with its cause, committed with its cause: nobody hears of what did not happen, and
+nothing that happened goes unheard because a broker or a receiver was down.
+"""
+
+import json
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import transaction
+from django.db.models import Q
+
+from keystore.correlation import current_request_id
+from keystore.doorbell import ring
+from keystore.models import Consumer, HookDelivery, HookEndpoint, OutboxMessage, Project
+
+MAX_REQUEST_ID = 64
+MOST_BYTES = 20_000  # of a body; receivers must not need to expect more
+TEST_KIND = "test"
+SUBJECTS = {
+    "entitlements": ("changed",),
+    "subscription": ("created", "updated", "ended"),
+    "payment": ("failed",),
+    "refund": ("created", "updated", "failed"),
+    "key": ("created", "rotated", "disabled", "enabled", "revoked", "suspended"),
+}
+KINDS = tuple(f"{subject}.{event}" for subject, events in SUBJECTS.items() for event in events)
+
+
+def tell(
+    *,
+    project: Project,
+    kind: str,
+    data: dict[str, Any],
+    consumer: Consumer | None = None,
+    at: datetime,
+) -> None:
+    """Tell every active endpoint of the project that wants `kind`. Call it in the transaction of
+    the change. Nothing is written when no endpoint wants it.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"{kind} is not a kind of message: {', '.join(KINDS)}")
+    wants = Q(kinds=[]) | Q(kinds__contains=[kind])
+    endpoints = list(HookEndpoint.objects.filter(wants, project=project, disabled_at=None))
+    if endpoints:
+        write_message(endpoints, project=project, kind=kind, data=data, consumer=consumer, at=at)
+
+
+@transaction.atomic
+def write_message(
+    endpoints: list[HookEndpoint],
+    *,
+    project: Project,
+    kind: str,
+    data: dict[str, Any],
+    consumer: Consumer | None,
+    at: datetime,
+) -> OutboxMessage:
+    """One message and its way to each of the endpoints; the worker is rung when it is certain."""
+    message = OutboxMessage.objects.create(
+        project=project,
+        consumer=consumer,
+        kind=kind,
+        data=json.loads(json.dumps(data, cls=DjangoJSONEncoder)),
+        request_id=current_request_id()[:MAX_REQUEST_ID],
+        created_at=at,
+    )
+    HookDelivery.objects.bulk_create(
+        HookDelivery(
+            project=project,
+            message=message,
+            endpoint=endpoint,
+            next_attempt_at=at,
+            created_at=at,
+        )
+        for endpoint in endpoints
+    )
+    transaction.on_commit(partial(ring, "keystore.tasks.deliver_hooks"))
+    return message
+
+
+def body_of(message: OutboxMessage) -> bytes:
+    """What is signed and sent: the same bytes at every try. A message that is too large says
+    where its data can be fetched instead.
+    """
+    body = _body(message, message.data)
+    if len(body) <= MOST_BYTES:
+        return body
+    url = f"{settings.PUBLIC_URL}/api/v1/hook-messages/{message.public_id}"
+    return _body(message, {"too_large": True, "url": url})
+
+
+def _body(message: OutboxMessage, data: object) -> bytes:
+    timestamp = message.created_at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    told = {"type": message.kind, "timestamp": timestamp, "data": data}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
