@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
@@ -23,6 +24,10 @@ class BillingPolicy(models.Model):
     project = models.OneToOneField(Project, models.PROTECT, related_name="billing_policy")
     # An unpaid renewal keeps its access for so long, counted from the period it should pay.
     grace_days = models.PositiveSmallIntegerField(default=7)
+    # A refund that a second person must agree to lapses when nobody did for so long.
+    refund_approval_hours = models.PositiveSmallIntegerField(
+        default=72, validators=[MinValueValidator(1)]
+    )
 
     class Meta:
         verbose_name_plural = "billing policies"

@@ -209,6 +209,8 @@ class Purchase(models.Model):
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
     state = models.CharField(max_length=20, choices=PurchaseState, default=PurchaseState.PAID)
+    # Staff ended what it opened although only a part was given back. None: access follows the money
+    access_ended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     synced_at = models.DateTimeField()
 

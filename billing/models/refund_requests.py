@@ -154,6 +154,12 @@ class RefundRequest(models.Model):
             models.CheckConstraint(
                 condition=Q(amount_minor__gt=0), name="refund_request_is_positive"
             ),
+            # One at a time: eight people who click at once make one request.
+            models.UniqueConstraint(
+                fields=["payment"],
+                condition=Q(state__in=OPEN_REQUESTS),
+                name="refund_request_once_open",
+            ),
             # Four eyes: the second pair is never the first.
             models.CheckConstraint(
                 condition=~Q(decided_by=F("requested_by")), name="refund_request_four_eyes"
