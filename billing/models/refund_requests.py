@@ -1,4 +1,4 @@
-"""Staff's wish to give money back: who asked, who agreed, within which limits, and how far it is."""
+"""Staff's wish to give money back: who asked, who agreed, the limits, and how far it is."""
 
 from functools import partial
 
