@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='operation',
             name='kind',
-            field=models.CharField(choices=[('create_customer', 'Create Customer'), ('create_checkout', 'Create Checkout'), ('expire_checkout', 'Expire Checkout'), ('create_portal', 'Create Portal'), ('cancel_subscription', 'Cancel Subscription'), ('update_subscription', 'Update Subscription'), ('refund', 'Refund'), ('create_product', 'Create Product'), ('update_product', 'Update Product'), ('create_price', 'Create Price'), ('update_price', 'Update Price'), ('create_feature', 'Create Feature'), ('attach_feature', 'Attach Feature')], max_length=30),
+            field=models.CharField(choices=[('create_customer', 'Create Customer'), ('create_checkout', 'Create Checkout'), ('expire_checkout', 'Expire Checkout'), ('create_portal', 'Create Portal'), ('cancel_subscription', 'Cancel Subscription'), ('update_subscription', 'Update Subscription'), ('resume_subscription', 'Resume Subscription'), ('set_default_card', 'Set Default Card'), ('detach_card', 'Detach Card'), ('refund', 'Refund'), ('create_product', 'Create Product'), ('update_product', 'Update Product'), ('create_price', 'Create Price'), ('update_price', 'Update Price'), ('create_feature', 'Create Feature'), ('attach_feature', 'Attach Feature')], max_length=30),
         ),
         migrations.AddIndex(
             model_name='subscription',

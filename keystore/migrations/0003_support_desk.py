@@ -206,4 +206,21 @@ class Migration(migrations.Migration):
             model_name='hookdelivery',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'delivered', 'failed', 'dropped'])), name='delivery_state_is_known'),
         ),
+        migrations.AddField(
+            model_name='apikey',
+            name='replaced_at',
+            field=models.DateTimeField(blank=True, editable=False, null=True),
+        ),
+        migrations.RemoveConstraint(
+            model_name='apikey',
+            name='key_once_per_slot',
+        ),
+        migrations.AddConstraint(
+            model_name='apikey',
+            constraint=models.UniqueConstraint(condition=models.Q(models.Q(('provisioned_for', ''), _negated=True), ('replaced_at', None), ('revoked_at', None)), fields=('project', 'provisioned_for'), name='key_once_per_slot'),
+        ),
+        migrations.AddConstraint(
+            model_name='apikey',
+            constraint=models.UniqueConstraint(condition=models.Q(('replaces__isnull', False), ('revoked_at', None)), fields=('replaces',), name='key_one_successor'),
+        ),
     ]

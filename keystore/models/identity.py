@@ -137,6 +137,8 @@ class ApiKey(models.Model):
     replaces = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="replaced_by", editable=False
     )
+    # A successor has its place since then; it works on until `expires_at`. None: not replaced.
+    replaced_at = models.DateTimeField(null=True, blank=True, editable=False)
     # "sub_123:default": what the key was made for; empty for keys made by hand.
     provisioned_for = models.CharField(max_length=255, blank=True, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
@@ -160,8 +162,14 @@ class ApiKey(models.Model):
             # A repeated or concurrent checkout event must not make a second key.
             models.UniqueConstraint(
                 fields=["project", "provisioned_for"],
-                condition=~Q(provisioned_for="") & Q(revoked_at=None),
+                condition=~Q(provisioned_for="") & Q(revoked_at=None, replaced_at=None),
                 name="key_once_per_slot",
+            ),
+            # Two people who rotate one key at once make one successor.
+            models.UniqueConstraint(
+                fields=["replaces"],
+                condition=Q(replaces__isnull=False, revoked_at=None),
+                name="key_one_successor",
             ),
             models.CheckConstraint(
                 condition=Q(expires_at=None) | Q(expires_at__gt=F("created_at")),
