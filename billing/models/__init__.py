@@ -18,6 +18,7 @@ from billing.models.projections import (
 from billing.models.reconciliation import (
     Drift,
     DriftState,
+    ListedObject,
     ReconciliationRun,
     RunMode,
     RunState,
@@ -47,6 +48,7 @@ __all__ = [
     "InboxState",
     "InvariantCheck",
     "Invoice",
+    "ListedObject",
     "Operation",
     "OperationKind",
     "OperationState",

@@ -47,6 +47,10 @@ class ReconciliationRun(models.Model):
     started_by = models.CharField(max_length=255)  # "staff:sam", "app:app_...", "system"
     request_id = models.CharField(max_length=64, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)
+    # Since when Stripe answers nothing that helps; None: all is well.
+    troubled_since = models.DateTimeField(null=True, blank=True, editable=False)
+    # The UTC day whose nightly run this is, so that there is one; None: somebody started it.
+    scheduled_on = models.DateField(null=True, blank=True, unique=True, editable=False)
     reported_at = models.DateTimeField(null=True, blank=True, editable=False)  # by e-mail
     created_at = models.DateTimeField(default=now, editable=False)
     started_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -100,6 +104,11 @@ class Drift(models.Model):
         max_length=10, choices=DriftState, default=DriftState.OPEN, editable=False
     )
     note = models.TextField(blank=True, editable=False)
+    # Whoever wants it repaired; the work is done by the queue. None: nobody does yet.
+    repair_wanted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    repair_wanted_by = models.CharField(max_length=255, blank=True, editable=False)
+    repair_reason = models.TextField(blank=True, editable=False)
+    lease_until = models.DateTimeField(null=True, blank=True, editable=False)
     settled_by = models.CharField(max_length=255, blank=True, editable=False)
     settled_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -119,7 +128,50 @@ class Drift(models.Model):
         indexes = [
             models.Index(fields=["run", "kind"], name="drift_by_run"),
             models.Index(fields=["consumer"], name="drift_by_consumer"),
+            models.Index(
+                fields=["id"],
+                condition=Q(state="open", repair_wanted_at__isnull=False),
+                name="drift_to_repair",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.object_id}"
+
+
+class ListedObject(models.Model):
+    """What Stripe's lists said of one object, kept for as long as a comparison needs it.
+
+    Plain numbers instead of foreign keys: a run writes hundreds of thousands and drops them.
+    """
+
+    batch = models.CharField(max_length=80)  # the run's public id, or the repair that looks again
+    kind = models.CharField(max_length=20)  # customer, subscription, charge, refund, invoice
+    stripe_id = models.CharField(max_length=255)
+    stripe_customer_id = models.CharField(max_length=255, blank=True)
+    parent_id = models.CharField(max_length=255, blank=True)  # the charge of a refund
+    project_id = models.BigIntegerField(null=True)  # None: belongs to nobody here
+    consumer_id = models.BigIntegerField(null=True)
+    status = models.CharField(max_length=30, blank=True)
+    price_ids = ArrayField(models.CharField(max_length=255), default=list)
+    quantity = models.IntegerField(null=True)
+    period_start = models.DateTimeField(null=True)
+    period_end = models.DateTimeField(null=True)
+    cancel_at = models.DateTimeField(null=True)
+    trial_end = models.DateTimeField(null=True)
+    amount_minor = models.BigIntegerField(null=True)  # captured, refunded or invoiced
+    other_minor = models.BigIntegerField(null=True)  # given back of a charge, paid of an invoice
+    gone = models.BooleanField(default=False)  # asked for by its id, and not there
+    made_at = models.DateTimeField(null=True)
+    listed_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()  # no page shows it
+        constraints = [
+            models.UniqueConstraint(
+                fields=["batch", "kind", "stripe_id"], name="listed_once_per_batch"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.stripe_id}"
