@@ -10,8 +10,13 @@ WITH_THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 
 def shown(amount_minor: int, currency: str) -> str:
     """1499, "usd" -> "14.99 USD"."""
-    decimals = 0 if currency in WITHOUT_DECIMALS else 3 if currency in WITH_THREE_DECIMALS else 2
+    decimals = decimals_of(currency)
     sign = "-" if amount_minor < 0 else ""
     whole, rest = divmod(abs(amount_minor), 10**decimals)
     tail = f".{rest:0{decimals}}" if decimals else ""
     return f"{sign}{whole:,}{tail} {currency.upper()}"
+
+
+def decimals_of(currency: str) -> int:
+    """How many decimals people write: usd 2, jpy 0, kwd 3."""
+    return 0 if currency in WITHOUT_DECIMALS else 3 if currency in WITH_THREE_DECIMALS else 2

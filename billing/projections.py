@@ -136,6 +136,9 @@ def project_invoice(*, found: Object, holder: StripeCustomer, at: datetime) -> I
 
 def project_payment(*, found: Object, holder: StripeCustomer, at: datetime) -> Payment:
     facts = shapes.charge(found)
+    fee: dict[str, object] = {}
+    if facts.fee_minor is not None:  # an answer without it does not unsay it
+        fee = {"fee_minor": facts.fee_minor, "fee_currency": facts.fee_currency}
     row, _ = Payment.objects.update_or_create(
         stripe_charge_id=facts.stripe_charge_id,
         defaults={
@@ -149,6 +152,7 @@ def project_payment(*, found: Object, holder: StripeCustomer, at: datetime) -> P
             "disputed": facts.disputed,
             "created_at": facts.created_at,
             "synced_at": at,
+            **fee,
         },
     )
     return row

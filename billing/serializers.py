@@ -150,7 +150,9 @@ class RevenueLineSerializer(serializers.Serializer):
     payments = serializers.IntegerField()
     gross_minor = serializers.IntegerField()
     refunded_minor = serializers.IntegerField()
-    net_minor = serializers.IntegerField()
+    net_minor = serializers.IntegerField(help_text="Gross less refunds; fees are not in it.")
+    fees_minor = serializers.IntegerField(help_text="Stripe's, of payments whose fee is known.")
+    fees_known = serializers.IntegerField(help_text="Of how many payments the fee is known.")
 
 
 class RevenueSerializer(serializers.Serializer):

@@ -119,9 +119,13 @@ class ChargeFacts:
     captured_minor: int
     disputed: bool
     created_at: datetime
+    fee_minor: int | None  # None: Stripe has not told it yet
+    fee_currency: str
 
 
 def charge(found: Object) -> ChargeFacts:
+    booked = found.get("balance_transaction")
+    fee = booked if isinstance(booked, dict) else {}
     return ChargeFacts(
         stripe_charge_id=found["id"],
         stripe_payment_intent_id=ref(found["payment_intent"]),
@@ -131,6 +135,8 @@ def charge(found: Object) -> ChargeFacts:
         captured_minor=found["amount_captured"] if found["status"] == "succeeded" else 0,
         disputed=found["disputed"],
         created_at=instant(found["created"]),
+        fee_minor=fee.get("fee"),
+        fee_currency=fee.get("currency", ""),
     )
 
 

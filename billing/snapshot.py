@@ -23,6 +23,11 @@ PATHS = {
     "product": "/v1/products/{}",
     "price": "/v1/prices/{}",
 }
+# What the projections read of an object and Stripe tells only when asked.
+EXPANDED: dict[str, dict[str, list[str]]] = {
+    "invoice": {"expand": ["payments"]},
+    "charge": {"expand": ["balance_transaction"]},
+}
 
 
 @dataclass
@@ -42,10 +47,7 @@ class Snapshot:
 
 def read_object(kind: str, stripe_id: str) -> Object:
     """One object as it is now, in the form that the projections read."""
-    path = PATHS[kind].format(stripe_id)
-    if kind == "invoice":
-        return gateway.read(path, expand=["payments"])
-    return gateway.read(path)
+    return gateway.read(PATHS[kind].format(stripe_id), **EXPANDED.get(kind, {}))
 
 
 def take(
@@ -82,7 +84,7 @@ def _add_lists(snapshot: Snapshot, stripe_customer_id: str, *, full: bool) -> No
         lists += [
             ("/v1/checkout/sessions", {}),
             ("/v1/payment_intents", {}),
-            ("/v1/charges", {}),
+            ("/v1/charges", {"expand": ["data.balance_transaction"]}),
             ("/v1/invoices", {"expand": ["data.payments"]}),
         ]
     for path, params in lists:

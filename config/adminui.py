@@ -22,8 +22,12 @@ def environment(request: HttpRequest) -> tuple[str, str]:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The first page: what is going on, as counts that lead to their rows."""
-    return {**context, "counts": [count for count in _counts() if _may_follow(request, count)]}
+    """The first page: the figures of the business, and what waits, as counts with their rows."""
+    from billing.admin.overview import business_of
+    from config.clock import now
+
+    counts = [count for count in _counts() if _may_follow(request, count)]
+    return {**context, "counts": counts, "business": business_of(request, at=now())}
 
 
 def find_consumers(request: HttpRequest, term: str) -> list[SearchResult]:

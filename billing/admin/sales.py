@@ -95,7 +95,13 @@ class SubscriptionAdmin(SaleAdmin):
         "current_period_end",
         "cancel_at",
     )
-    list_filter = ("project", "status", "plan")
+    list_filter = (
+        "project",
+        "status",
+        "plan",
+        ("started_at", DayFilter),
+        ("ended_at", DayFilter),
+    )
     list_select_related = ("consumer", "plan", "project")
     search_fields = ("stripe_subscription_id", *CONSUMER_SEARCH)
     ordering = ("-started_at",)
@@ -143,7 +149,7 @@ class PurchaseAdmin(SaleAdmin):
 @admin.register(Payment)
 class PaymentAdmin(SaleAdmin):
     list_display = ("stripe_charge_id", "who", "captured", "refunded", "status_label", "created_at")
-    list_filter = ("project", "status", "disputed", ("created_at", DayFilter))
+    list_filter = ("project", "status", "currency", "disputed", ("created_at", DayFilter))
     search_fields = (
         "public_id",
         "stripe_charge_id",

@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from billing.selectors import revenue_of, subscription_metrics
+from billing.figures import revenue_of, subscription_metrics
 from billing.serializers import (
     RevenueQuery,
     RevenueSerializer,
@@ -64,6 +64,8 @@ class RevenueView(APIView):
                         "gross_minor": line.gross_minor,
                         "refunded_minor": line.refunded_minor,
                         "net_minor": line.net_minor,
+                        "fees_minor": line.fees_minor,
+                        "fees_known": line.fees_known,
                     }
                     for line in lines
                 ],
