@@ -24,13 +24,14 @@ LONGEST_ID = 255
 INSERT = """
 INSERT INTO billing_inboxevent
     (event_id, type, livemode, account, stripe_created_at, object_id, stripe_customer_id, payload,
-     state, note, attempts, deliveries, next_attempt_at, last_error, request_id, received_at,
-     finished_at)
+     state, note, attempts, deliveries, next_attempt_at, last_error, failure, request_id,
+     received_at, finished_at)
 VALUES
     (%(event_id)s, %(type)s, %(livemode)s, %(account)s, %(stripe_created_at)s, %(object_id)s,
-     %(stripe_customer_id)s, %(payload)s, %(state)s, %(note)s, 0, 1, %(at)s, '', %(request_id)s,
-     %(at)s, %(finished_at)s)
-ON CONFLICT (event_id) DO UPDATE SET deliveries = billing_inboxevent.deliveries + 1
+     %(stripe_customer_id)s, %(payload)s, %(state)s, %(note)s, 0, %(delivered)s, %(at)s, '', '',
+     %(request_id)s, %(at)s, %(finished_at)s)
+ON CONFLICT (event_id)
+    DO UPDATE SET deliveries = billing_inboxevent.deliveries + EXCLUDED.deliveries
 RETURNING state, xmax = 0
 """
 
@@ -140,8 +141,11 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and 0 < len(value) <= LONGEST_ID
 
 
-def keep(*, event: dict[str, Any], at: datetime) -> Receipt:
-    """Insert a verified event, or count one more delivery of it. One statement."""
+def keep(*, event: dict[str, Any], at: datetime, delivered: bool = True) -> Receipt:
+    """Insert a verified event, or count one more delivery of it. One statement.
+
+    Not `delivered`: it was found in Stripe's own list, and the webhook has not brought it.
+    """
     reason = reason_to_ignore(event)
     inner = _inner(event)
     livemode = event.get("livemode")
@@ -160,6 +164,7 @@ def keep(*, event: dict[str, Any], at: datetime) -> Receipt:
                 "state": InboxState.IGNORED if reason else InboxState.PENDING,
                 "note": reason,
                 "request_id": current_request_id(),
+                "delivered": int(delivered),
                 "at": at,
                 "finished_at": at if reason else None,
             },

@@ -23,6 +23,7 @@ READ = [
             "refundbudget",
             "refundlimit",
             "refundrequest",
+            "replayrun",
         )
     ),
 ]

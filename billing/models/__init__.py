@@ -3,7 +3,13 @@
 from billing.models.catalog import BillingPolicy, Price, PriceKind
 from billing.models.checkout import Checkout, CheckoutMode, CheckoutState
 from billing.models.disputes import CreditNote, Dispute
-from billing.models.inbox import InboxEvent, InboxState
+from billing.models.inbox import (
+    InboxAttempt,
+    InboxEvent,
+    InboxState,
+    ReplayRun,
+    ReplayState,
+)
 from billing.models.operations import Operation, OperationKind, OperationState
 from billing.models.projections import (
     Invoice,
@@ -31,7 +37,7 @@ from billing.models.refund_requests import (
     RefundRequest,
     RequestState,
 )
-from billing.models.watch import EventSweep, InvariantCheck
+from billing.models.watch import EventSweep, InvariantCheck, StripeErrorCount
 
 __all__ = [
     "AfterRefund",
@@ -44,6 +50,7 @@ __all__ = [
     "Drift",
     "DriftState",
     "EventSweep",
+    "InboxAttempt",
     "InboxEvent",
     "InboxState",
     "InvariantCheck",
@@ -64,9 +71,12 @@ __all__ = [
     "RefundLimit",
     "RefundRequest",
     "RefundStatus",
+    "ReplayRun",
+    "ReplayState",
     "RequestState",
     "RunMode",
     "RunState",
     "StripeCustomer",
+    "StripeErrorCount",
     "Subscription",
 ]

@@ -91,6 +91,13 @@ class Operation(models.Model):
                 condition=Q(state__in=OPEN_STATES),
                 name="operation_unfinished",
             ),
+            # From an event or a request to what it made at Stripe.
+            models.Index(
+                fields=["request_id"], condition=~Q(request_id=""), name="operation_by_request"
+            ),
+            models.Index(
+                fields=["finished_at"], condition=Q(state="failed"), name="operation_failed"
+            ),
         ]
 
     def __str__(self) -> str:
