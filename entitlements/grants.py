@@ -3,22 +3,44 @@
 Only `services` calls these, inside a transaction that holds the consumer.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import orjson
+from django.utils.dateparse import parse_datetime
 
-from config.errors import IdempotencyConflict, InvalidInput, NotFound
-from entitlements.models import Feature, FeatureKind, Grant, Plan
+from config.errors import Conflict, IdempotencyConflict, InvalidInput, NotFound
+from entitlements.models import Effect, Feature, FeatureKind, Grant, Plan
 from keystore import audit
 from keystore.ids import new_id
-from keystore.models import Consumer
+from keystore.models import AuditEntry, Consumer
 
 MAX_LIMIT = 2**63 - 1
+UNDO_FOR = timedelta(minutes=10)  # how long a revocation can be taken back
+RENEW_FOR = timedelta(days=30)  # how long after its end a grant can be renewed
+
+
+class FollowsItsSource(Conflict):
+    """The grant mirrors a subscription or purchase, which would open it again."""
+
+    code = "grant_follows_its_source"
+
+
+class NotRenewable(Conflict):
+    code = "grant_not_renewable"
+
+
+class NotRestorable(Conflict):
+    code = "grant_not_restorable"
 
 
 def bring_up_to_date(grant: Grant, values: dict[str, object], reason: str, actor: str) -> bool:
     """Give the grant of a source its present terms; False when it has them and is not revoked."""
-    new = {**values, "revoked_at": None}
+    act = "grant.move" if grant.revoked_at is None else "grant.reopen"
+    return change_grant(grant, act, {**values, "revoked_at": None}, reason, actor)
+
+
+def change_grant(grant: Grant, act: str, new: dict[str, object], reason: str, actor: str) -> bool:
+    """Write the new values with an entry that names what they were; False when none differs."""
     old = {name: getattr(grant, name) for name in new}
     if new == old:
         return False
@@ -27,7 +49,7 @@ def bring_up_to_date(grant: Grant, values: dict[str, object], reason: str, actor
     grant.save(update_fields=list(new))
     audit.record(
         actor=actor,
-        act="grant.move" if old["revoked_at"] is None else "grant.reopen",
+        act=act,
         target=grant,
         consumer=grant.consumer,
         before=old,
@@ -82,7 +104,10 @@ def first_grant_for(
     grant = Grant.objects.filter(consumer=consumer, idempotency_key=idempotency_key).first()
     if grant is None:
         return None
-    differing = sorted(name for name, value in wish.items() if getattr(grant, name) != value)
+    given = {name: getattr(grant, name) for name in wish}
+    if given != wish:  # a renewal since then is no other wish
+        given.update(_terms_before_renewals(grant))
+    differing = sorted(name for name, value in wish.items() if given[name] != value)
     if differing:
         raise IdempotencyConflict(
             "This idempotency key was used for another grant: use a new key.", differing=differing
@@ -110,6 +135,45 @@ def check_grant(grant: Grant) -> None:
     require(_fits_answers(grant.config), "config", "Numbers in a config value have 64 bits.")
     ends_later = grant.valid_to is None or grant.valid_to > grant.valid_from
     require(ends_later, "valid_to", "The end must be later than the start.")
+
+
+def check_renewal(grant: Grant, valid_to: datetime | None, at: datetime) -> None:
+    """Refuse to renew what cannot go on, and to an end that is no renewal."""
+    refuse_source_grant(grant)
+    if grant.effect == Effect.DENY:
+        raise NotRenewable("This is a denial, which has no end: revoke it to open the feature.")
+    if grant.revoked_at is not None:
+        raise NotRenewable("This grant is revoked: give a new one.")
+    if grant.valid_to is None:
+        raise NotRenewable("This grant has no end: there is nothing to renew.")
+    if grant.valid_to + RENEW_FOR <= at:
+        raise NotRenewable(f"This grant ended more than {RENEW_FOR.days} days ago: give a new one.")
+    future = valid_to is None or valid_to > at
+    require(future, "valid_to", "The end must be in the future.")
+    later = valid_to is None or valid_to > grant.valid_to
+    require(later, "valid_to", "A renewal ends later than before: revoke the grant to end it.")
+
+
+def check_restoration(grant: Grant, at: datetime) -> None:
+    """Refuse to take back what is no fresh revocation, or what was changed after it."""
+    refuse_source_grant(grant)
+    if grant.revoked_at is None or at - grant.revoked_at >= UNDO_FOR:
+        minutes = int(UNDO_FOR.total_seconds()) // 60
+        raise NotRestorable(
+            f"A revocation can be undone for {minutes} minutes: give a new grant instead."
+        )
+    last = AuditEntry.objects.filter(object_kind="grant", object_id=grant.public_id)
+    entry = last.order_by("-pk").first()
+    if entry is None or entry.act != "grant.revoke":
+        raise NotRestorable("This grant was changed after it was revoked: look at it again.")
+
+
+def refuse_source_grant(grant: Grant) -> None:
+    if grant.source_ref != grant.public_id:
+        raise FollowsItsSource(
+            f"This access comes from {grant.source_ref}: cancel or refund that, "
+            "or revoke single features, which outlasts renewals."
+        )
 
 
 def require(holds: bool, field: str, message: str) -> None:
@@ -141,4 +205,22 @@ def _recorded(grant: Grant) -> dict[str, object]:
         "source_ref": grant.source_ref,
         "valid_from": grant.valid_from,
         "valid_to": grant.valid_to,
+        "reason": grant.reason,
+        "ticket": grant.ticket,
     }
+
+
+def _terms_before_renewals(grant: Grant) -> dict[str, object]:
+    """What the first renewal replaced; nothing if there was none."""
+    renewals = AuditEntry.objects.filter(
+        object_kind="grant", object_id=grant.public_id, act="grant.renew"
+    )
+    first = renewals.order_by("pk").first()
+    if first is None or not isinstance(first.before, dict):
+        return {}
+    instants = {
+        name: parse_datetime(str(first.before[name]))
+        for name in ("valid_from", "valid_to")
+        if name in first.before
+    }
+    return {**first.before, **instants}

@@ -222,6 +222,7 @@ class Answer(models.Model):
 class BatchState(models.TextChoices):
     PREVIEW = "preview"  # read and checked; nothing was given yet
     RUNNING = "running"
+    STOPPED = "stopped"  # by hand, with lines left; it may go on
     DONE = "done"
     DISCARDED = "discarded"
 

@@ -11,27 +11,24 @@ from typing import Any
 
 from django.db import transaction
 
-from config.errors import Conflict
 from entitlements.answers import lock_consumer, lock_plan_for_change, store_answer
 from entitlements.facts import facts_of
 from entitlements.grants import (
     add_grant,
     bring_up_to_date,
+    change_grant,
     check_grant,
+    check_renewal,
+    check_restoration,
     end_grant,
     first_grant_for,
+    refuse_source_grant,
     require,
     require_same_project,
 )
 from entitlements.models import Answer, Effect, Feature, Grant, GrantSource, Plan
 from entitlements.resolve import END_OF_TIME, is_denied, latest_denials, offers_by_feature
 from keystore.models import Consumer
-
-
-class FollowsItsSource(Conflict):
-    """The grant mirrors a subscription or purchase, which would open it again."""
-
-    code = "grant_follows_its_source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +105,7 @@ def give_grant(
     valid_to: datetime | None,
     reason: str,
     granted_by: str,
+    ticket: str = "",
     source: GrantSource = GrantSource.STAFF,
     idempotency_key: str,
     actor: str,
@@ -121,7 +119,7 @@ def give_grant(
     lock_consumer(consumer)
     wish: dict[str, Any] = {"feature": feature, "plan": plan, "effect": Effect.ALLOW}
     wish |= {"limit": limit, "config": config, "source": source, "valid_to": valid_to}
-    wish |= {"reason": reason, "granted_by": granted_by}
+    wish |= {"reason": reason, "granted_by": granted_by, "ticket": ticket}
     if valid_from is not None:  # "now" differs between a request and its repetition
         wish["valid_from"] = valid_from
     first = first_grant_for(consumer, idempotency_key, wish)
@@ -140,16 +138,56 @@ def revoke_grant(*, grant: Grant, reason: str, actor: str, at: datetime) -> bool
 
     Raises FollowsItsSource for a grant that mirrors a subscription or purchase.
     """
-    if grant.source_ref != grant.public_id:
-        raise FollowsItsSource(
-            f"This access comes from {grant.source_ref}: cancel or refund that, "
-            "or revoke single features, which outlasts renewals."
-        )
+    refuse_source_grant(grant)
     lock_consumer(grant.consumer)
     changed = end_grant(grant, reason, actor, at)
     if changed:
         store_answer(grant.consumer, at)
     return changed
+
+
+@transaction.atomic
+def renew_grant(
+    *,
+    grant: Grant,
+    valid_to: datetime | None,
+    reason: str,
+    ticket: str,
+    actor: str,
+    at: datetime,
+) -> bool:
+    """Let a grant that staff or an app gave end later, for a reason of its own; None: without end.
+
+    One that ended less than RENEW_FOR ago opens again from `at`: what was closed in between stays
+    closed. False, changing nothing, when it has these terms. Raises NotRenewable.
+    """
+    lock_consumer(grant.consumer)
+    grant.refresh_from_db()
+    new: dict[str, object] = {"valid_to": valid_to, "reason": reason, "ticket": ticket}
+    if grant.revoked_at is None and all(getattr(grant, name) == new[name] for name in new):
+        return False
+    check_renewal(grant, valid_to, at)
+    if grant.valid_to is not None and grant.valid_to <= at:
+        new["valid_from"] = at
+    change_grant(grant, "grant.renew", new, reason, actor)
+    store_answer(grant.consumer, at)
+    return True
+
+
+@transaction.atomic
+def restore_grant(*, grant: Grant, actor: str, reason: str, at: datetime) -> bool:
+    """Take the revocation of a grant or a denial back, within UNDO_FOR and if nothing followed it.
+
+    False, changing nothing, when it is not revoked. Raises NotRestorable.
+    """
+    lock_consumer(grant.consumer)
+    grant.refresh_from_db()
+    if grant.revoked_at is None:
+        return False
+    check_restoration(grant, at)
+    change_grant(grant, "grant.restore", {"revoked_at": None}, reason, actor)
+    store_answer(grant.consumer, at)
+    return True
 
 
 @transaction.atomic

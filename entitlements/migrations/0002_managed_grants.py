@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('public_id', models.CharField(default=functools.partial(keystore.ids.new_id, *('batch',), **{}), max_length=40, unique=True)),
-                ('state', models.CharField(choices=[('preview', 'Preview'), ('running', 'Running'), ('done', 'Done'), ('discarded', 'Discarded')], default='preview', editable=False, max_length=10)),
+                ('state', models.CharField(choices=[('preview', 'Preview'), ('running', 'Running'), ('stopped', 'Stopped'), ('done', 'Done'), ('discarded', 'Discarded')], default='preview', editable=False, max_length=10)),
                 ('reason', models.TextField()),
                 ('ticket', models.CharField(blank=True, max_length=100)),
                 ('started_by', models.CharField(max_length=255)),
@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='grantbatch',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['preview', 'running', 'done', 'discarded'])), name='batch_state_is_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['preview', 'running', 'stopped', 'done', 'discarded'])), name='batch_state_is_known'),
         ),
         migrations.AddIndex(
             model_name='grantbatchline',

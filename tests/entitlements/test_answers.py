@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from entitlements.answers import answer_body, etag_of
 from entitlements.facts import facts_of
+from entitlements.grants import FollowsItsSource
 from entitlements.models import Answer, Grant
 from entitlements.selectors import answer_of
-from entitlements.services import FollowsItsSource, revoke_grant
+from entitlements.services import revoke_grant
 from tests.conftest import NOON
 from tests.entitlements.deeds import DAY, give, revoke, subscribe
 

@@ -4,10 +4,10 @@ import orjson
 import pytest
 
 from config.errors import IdempotencyConflict, InvalidInput, NotFound
+from entitlements.grants import FollowsItsSource
 from entitlements.models import Answer, Feature, Grant, GrantSource, Plan, PlanFeature
 from entitlements.selectors import answer_of
 from entitlements.services import (
-    FollowsItsSource,
     WantedGrant,
     refresh_answer,
     refresh_plan_answers,
