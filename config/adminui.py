@@ -122,7 +122,10 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("latchkey/key.svg")}
     ],
-    "STYLES": [lambda request: static("latchkey/admin.css")],
+    "STYLES": [
+        lambda request: static("latchkey/admin.css"),
+        lambda request: static("latchkey/consumer.css"),
+    ],
     "SHOW_HISTORY": False,  # the audit trail tells more
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "config.adminui.environment",

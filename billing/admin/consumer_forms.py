@@ -43,6 +43,13 @@ class ConsumerDialog(ReasonDialog):
             Consumer.objects.select_related("project"), self.object_id
         )
 
+    def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
+        """A button in a row names its row in the address: chosen where it is on offer."""
+        row = self.request.GET.get("row", "")
+        if row and isinstance(field, forms.ChoiceField) and field.valid_value(row):
+            return row
+        return super().get_initial_for_field(field, field_name)
+
 
 class GiveGrantDialog(ConsumerDialog):
     """What to open, how much of it, and until when."""

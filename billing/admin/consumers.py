@@ -9,6 +9,7 @@ from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from billing.admin.consumer.page import page_of
 from billing.admin.consumer_forms import (
     GiveGrantDialog,
     RevokeFeatureDialog,
@@ -16,7 +17,6 @@ from billing.admin.consumer_forms import (
     RevokeKeyDialog,
     SyncDialog,
 )
-from billing.admin.consumer_page import page_of
 from billing.desk import sync_now
 from billing.search import consumers_matching
 from config.clock import now

@@ -162,7 +162,7 @@ def test_page_tells_why(support, alice, given):
 
     assert f"plan pro by staff {given.public_id}" in page
     assert "a present" in page
-    assert f"{given.valid_to:%Y-%m-%d %H:%M}: closes" in page
+    assert f"{given.valid_to:%Y-%m-%d %H:%M}: ends, because the grant runs out" in page
 
 
 def test_page_tells_why_not(support, alice, given):
