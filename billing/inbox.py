@@ -20,6 +20,7 @@ from billing.shapes import ref
 from billing.sync import NotOurs, SyncReport, sync_customer
 from config.errors import Conflict, DomainError, Unavailable
 from keystore import audit
+from keystore.correlation import bound
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ def work_due(*, clock: Clock, limit: int = 50, seconds: float = BUDGET_SECONDS) 
         event = _claim_one(clock())
         if event is None:
             return worked
-        worked += _work(event, clock)
+        with bound(event.correlation_id):
+            worked += _work(event, clock)
     return worked
 
 
@@ -127,9 +129,23 @@ def _sync(event: InboxEvent, customer_id: str, clock: Clock) -> int:
         )
         # More than one sync serves: the rest need not wait for the lease to run out.
         waiting.update(lease_until=None)
+        _record_batch(batch, report, clock())
 
     sync_customer(stripe_customer_id=customer_id, clock=clock, touched=touched, also=mark_done)
     return len(batch)
+
+
+def _record_batch(batch: list[InboxEvent], report: SyncReport, at: datetime) -> None:
+    """What changed carries the id of the first event: say which others led to it as well."""
+    if len(batch) > 1 and (report.changed_rows or report.changed_grants):
+        audit.record(
+            actor="stripe",
+            act="customer.sync",
+            target=report.consumer,
+            consumer=report.consumer,
+            after={"events": [event.event_id for event in batch]},
+            at=at,
+        )
 
 
 def _object(event: InboxEvent) -> gateway.Object:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import access, duplicates, gateway, mirror, projections, shapes, snapshot
+from billing import access, changes, duplicates, gateway, mirror, projections, shapes, snapshot
 from billing.customers import adopt_holder, find_holder
 from billing.duplicates import Bought
 from billing.gateway import Recording
@@ -42,6 +42,7 @@ class SyncReport:
 
     consumer: Consumer
     changed_grants: list[str] = field(default_factory=list)
+    changed_rows: list[str] = field(default_factory=list)
     mirror_problems: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     customer_deleted: bool = False
@@ -165,14 +166,9 @@ def _mirror(taken: Snapshot, recording: Recording) -> list[str]:
 
 
 def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: datetime) -> None:
+    before = changes.columns_of(taken, holder.consumer)
     _project_customer(taken, holder, report, at)
-    refunds = taken.of("refund")
-    for found in taken.of("charge"):
-        payment = projections.project_payment(found=found, holder=holder, at=at)
-        of_charge = [refund for refund in refunds if shapes.ref(refund["charge"]) == found["id"]]
-        projections.project_refunds(payment=payment, found=of_charge, at=at)
-    for found in taken.of("invoice"):
-        projections.project_invoice(found=found, holder=holder, at=at)
+    _project_money(taken, holder, at)
     bought = [_bought(found, holder) for found in taken.of("subscription")]
     doubled = duplicates.doubled(bought)
     for facts, prices in bought:
@@ -185,6 +181,23 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
         if checkout is not None:
             projections.project_purchase(checkout=checkout, session=session, at=at)
     _follow_purchases(taken, holder, report, at)
+    report.changed_rows = changes.record_changes(
+        before=before,
+        after=changes.columns_of(taken, holder.consumer),
+        consumer=holder.consumer,
+        actor=ACTOR,
+        at=at,
+    )
+
+
+def _project_money(taken: Snapshot, holder: StripeCustomer, at: datetime) -> None:
+    refunds = taken.of("refund")
+    for found in taken.of("charge"):
+        payment = projections.project_payment(found=found, holder=holder, at=at)
+        of_charge = [refund for refund in refunds if shapes.ref(refund["charge"]) == found["id"]]
+        projections.project_refunds(payment=payment, found=of_charge, at=at)
+    for found in taken.of("invoice"):
+        projections.project_invoice(found=found, holder=holder, at=at)
 
 
 def _project_customer(

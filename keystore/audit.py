@@ -1,9 +1,11 @@
 """Who did what: the entry is written in the transaction of the act itself."""
 
 import json
+from datetime import datetime
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.utils.timezone import now
 
 from keystore.correlation import current_request_id
 from keystore.models import AuditEntry, Consumer, Project
@@ -21,10 +23,12 @@ def record(
     before: object = None,
     after: object = None,
     reason: str = "",
+    at: datetime | None = None,
 ) -> AuditEntry:
     """Write down that `actor` did `act` to `target`; `before`/`after` hold what changed.
 
-    Without `project` the entry belongs to the target's own project, if it has one.
+    Without `project` the entry belongs to the target's own project, if it has one. `at` is the
+    instant from which the change counts; without it, now.
     """
     return AuditEntry.objects.create(
         project_id=project.pk if project else getattr(target, "project_id", None),
@@ -37,6 +41,7 @@ def record(
         after=_as_json(after),
         reason=reason,
         request_id=current_request_id()[:MAX_REQUEST_ID],
+        created_at=at or now(),
     )
 
 

@@ -133,4 +133,12 @@ class Migration(migrations.Migration):
             model_name='replayrun',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['running', 'done', 'stopped'])), name='replay_state_is_known'),
         ),
+        migrations.AddIndex(
+            model_name='inboxevent',
+            index=models.Index(fields=['stripe_customer_id', '-received_at'], name='inbox_by_customer'),
+        ),
+        migrations.AddIndex(
+            model_name='operation',
+            index=models.Index(fields=['subject', '-created_at'], name='operation_by_subject'),
+        ),
     ]

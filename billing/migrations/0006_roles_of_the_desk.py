@@ -37,6 +37,7 @@ SERVE = [
 ]
 HELP = [
     *SERVE,
+    "keystore.add_consumer",
     "keystore.rotate_apikey",
     "keystore.disable_apikey",
     "entitlements.renew_grant",

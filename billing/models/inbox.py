@@ -10,6 +10,8 @@ from django.utils.timezone import now
 from keystore.ids import new_id
 from keystore.models import Project
 
+LONGEST_CORRELATION = 64
+
 
 class InboxState(models.TextChoices):
     PENDING = "pending"  # waiting for its first or next try
@@ -60,6 +62,8 @@ class InboxEvent(models.Model):
                 name="inbox_pending_by_customer",
             ),
             models.Index(fields=["-received_at"], name="inbox_newest_first"),
+            # A customer's history, newest first.
+            models.Index(fields=["stripe_customer_id", "-received_at"], name="inbox_by_customer"),
             # What people have to look at.
             models.Index(
                 fields=["type", "failure"], condition=Q(state="parked"), name="inbox_parked"
@@ -68,6 +72,11 @@ class InboxEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"
+
+    @property
+    def correlation_id(self) -> str:
+        """What joins the event with its effects: audit entries, calls to Stripe, hooks."""
+        return self.request_id or self.event_id[:LONGEST_CORRELATION]
 
 
 class InboxAttempt(models.Model):

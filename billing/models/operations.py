@@ -91,6 +91,8 @@ class Operation(models.Model):
                 condition=Q(state__in=OPEN_STATES),
                 name="operation_unfinished",
             ),
+            # What was done to one object, newest first.
+            models.Index(fields=["subject", "-created_at"], name="operation_by_subject"),
             # From an event or a request to what it made at Stripe.
             models.Index(
                 fields=["request_id"], condition=~Q(request_id=""), name="operation_by_request"
