@@ -5,9 +5,9 @@ from datetime import datetime
 
 from billing.models import Checkout, Purchase
 from billing.provision import slot_of
+from keystore.handover import claim_key
 from keystore.models import ApiKey
 from keystore.selectors import key_for_slot
-from keystore.services import claim_key
 
 
 @dataclass(frozen=True)

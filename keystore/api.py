@@ -1,5 +1,7 @@
 """Consumers and their keys, for the project's own apps."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -24,9 +26,18 @@ from keystore.serializers import (
     Problem,
     RegisterRequest,
     RevokeKeyRequest,
+    RotatedKeyShown,
+    RotateKeyRequest,
     checked,
 )
-from keystore.services import issue_key, register_consumer, revoke_key
+from keystore.services import (
+    disable_key,
+    enable_key,
+    issue_key,
+    register_consumer,
+    revoke_key,
+    rotate_key,
+)
 
 PROBLEMS = {400: Problem, 401: Problem, 403: Problem}
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -137,6 +148,78 @@ class RevokeKeyView(IdempotentWrites):
         key = consumer_key(project=project, key_id=key_id)
         revoke_key(key=key, actor=caller_of(request).actor, reason=asked["reason"], at=now())
         return Response(KeyShown(consumer_key(project=project, key_id=key_id)).data)
+
+
+class RotateKeyView(IdempotentWrites):
+    permission_classes = [scope("keys:write")]
+
+    @extend_schema(
+        operation_id="keys_rotate",
+        summary="Replace a key",
+        request=RotateKeyRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={201: RotatedKeyShown, 404: Problem, 409: Problem, **PROBLEMS},
+    )
+    def post(self, request: Request, key_id: str) -> Response:
+        """A successor with the same limits and scopes. Its text is in this answer and never
+        again; the old key works on for `overlap_seconds`.
+        """
+        asked = checked(RotateKeyRequest, request.data)
+        project = project_named(request, asked)
+        issued = rotate_key(
+            key=consumer_key(project=project, key_id=key_id),
+            overlap=timedelta(seconds=asked["overlap_seconds"]),
+            actor=caller_of(request).actor,
+            reason=asked["reason"],
+            at=now(),
+        )
+        shown = RotatedKeyShown(issued.key, context={"plaintext": issued.plaintext})
+        return Response(shown.data, status=201, headers={"Cache-Control": "no-store"})
+
+
+class SwitchKeyView(IdempotentWrites):
+    """Switches a key off or on; the same again changes nothing."""
+
+    permission_classes = [scope("keys:write")]
+    switch: Callable[..., bool]
+
+    def carry_out(self, request: Request, key_id: str) -> Response:
+        asked = checked(RevokeKeyRequest, request.data)
+        project = project_named(request, asked)
+        key = consumer_key(project=project, key_id=key_id)
+        deed = type(self).switch
+        deed(key=key, actor=caller_of(request).actor, reason=asked["reason"], at=now())
+        return Response(KeyShown(consumer_key(project=project, key_id=key_id)).data)
+
+
+class DisableKeyView(SwitchKeyView):
+    switch = staticmethod(disable_key)
+
+    @extend_schema(
+        operation_id="keys_disable",
+        summary="Switch a key off",
+        request=RevokeKeyRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: KeyShown, 404: Problem, **PROBLEMS},
+    )
+    def post(self, request: Request, key_id: str) -> Response:
+        """Refuse the key until it is switched on again. No payment switches it on."""
+        return self.carry_out(request, key_id)
+
+
+class EnableKeyView(SwitchKeyView):
+    switch = staticmethod(enable_key)
+
+    @extend_schema(
+        operation_id="keys_enable",
+        summary="Switch a key on",
+        request=RevokeKeyRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: KeyShown, 404: Problem, 409: Problem, **PROBLEMS},
+    )
+    def post(self, request: Request, key_id: str) -> Response:
+        """Accept the key again. 409 when it is off for want of payment, or revoked."""
+        return self.carry_out(request, key_id)
 
 
 def _consumer(project: Project, user_id: str) -> Consumer:

@@ -36,6 +36,24 @@ class ConsumerNotFound(NotFound):
     code = "consumer_not_found"
 
 
+class KeyReplaced(Conflict):
+    """The key has a successor: that one is rotated next."""
+
+    code = "key_replaced"
+
+
+class KeyRevoked(Conflict):
+    """The key has ended for good."""
+
+    code = "key_ended"
+
+
+class KeyNotPaidFor(Conflict):
+    """Only a payment switches the key on again."""
+
+    code = "key_not_paid_for"
+
+
 class StillRunning(Conflict):
     """The first request with this Idempotency-Key has not answered yet."""
 

@@ -7,6 +7,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from keystore.models import ApiKey, Consumer, Environment
+from keystore.services import LONGEST_OVERLAP
 
 MOST_SCOPES = 50
 MOST_NETWORKS = 50
@@ -143,12 +144,32 @@ class IssuedKeyShown(KeyShown):
         return str(self.context["plaintext"])
 
 
+class RotatedKeyShown(IssuedKeyShown):
+    replaces = serializers.CharField(source="replaces.public_id", help_text="key_...")
+    old_key_works_until = serializers.DateTimeField(source="replaces.expires_at")
+
+    class Meta(IssuedKeyShown.Meta):
+        fields = [*IssuedKeyShown.Meta.fields, "replaces", "old_key_works_until"]
+        read_only_fields = fields
+
+
 @extend_schema_serializer(
     examples=[
         OpenApiExample("a leaked key", value={"reason": "Found in a repository"}, request_only=True)
     ]
 )
 class RevokeKeyRequest(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
+
+
+class RotateKeyRequest(serializers.Serializer[Any]):
+    overlap_seconds = serializers.IntegerField(
+        min_value=0,
+        max_value=int(LONGEST_OVERLAP.total_seconds()),
+        required=False,
+        default=86_400,
+        help_text="How long the old key works on; 0 ends it at once.",
+    )
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 
 

@@ -6,13 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from config.errors import Conflict, InvalidInput
 from keystore import audit, tokens
 from keystore.addresses import normal_networks
-from keystore.errors import ConsumerNotFound
+from keystore.errors import ConsumerNotFound, KeyNotPaidFor, KeyReplaced, KeyRevoked
+from keystore.handover import offer_key
 from keystore.ids import CONSUMER_ID
+from keystore.keyrows import add_key, change_key, record, tell_of_key
 from keystore.models import (
     Api,
     ApiKey,
@@ -23,11 +25,27 @@ from keystore.models import (
     KeyClaim,
     Project,
 )
-from keystore.seal import seal, unseal
 from keystore.selectors import consumer_of
 
-CLAIM_LASTS = timedelta(days=7)
+LONGEST_OVERLAP = timedelta(days=30)
 SYSTEM = "system"
+# What a key's successor takes over from it.
+INHERITED = (
+    "api",
+    "environment",
+    "name",
+    "scopes",
+    "plan_limit_per_minute",
+    "own_limit_per_minute",
+    "own_burst",
+    "allowed_cidrs",
+    "expires_at",
+    "disabled_at",
+    "disabled_because",
+    "unpaid_since",
+    "provisioned_for",
+    "metadata",
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +105,7 @@ def issue_key(
     if expires_at is not None and expires_at <= at:
         raise InvalidInput("A key must expire in the future: choose a later expires_at.")
     plaintext = tokens.new_token(environment)
-    key = _add_key(
+    key = add_key(
         project=project,
         owner=owner,
         plaintext=plaintext,
@@ -102,7 +120,8 @@ def issue_key(
         metadata=metadata or {},
         created_at=at,
     )
-    _record("key.issue", key, actor=actor, reason=reason, after={"scopes": key.scopes})
+    record("key.issue", key, actor=actor, reason=reason, after={"scopes": key.scopes})
+    tell_of_key("key.created", key, at=at)
     return IssuedKey(key, plaintext)
 
 
@@ -125,7 +144,7 @@ def import_key(
         raise InvalidInput("A key is 8 to 200 visible ASCII characters without spaces.")
     known = ApiKey.objects.filter(digest__in=tokens.digests(plaintext)).first()
     if known is None:
-        known = _add_key(
+        known = add_key(
             project=project,
             owner=owner,
             plaintext=plaintext,
@@ -134,7 +153,8 @@ def import_key(
             scopes=list(scopes),
             created_at=at,
         )
-        _record("key.import", known, actor=actor, after={"scopes": known.scopes})
+        record("key.import", known, actor=actor, after={"scopes": known.scopes})
+        tell_of_key("key.created", known, at=at)
     if (known.project_id, known.app_id, known.consumer_id) != (project.pk, *_owner_ids(owner)):
         raise Conflict("This key belongs to somebody else: import another one.")
     return known
@@ -155,45 +175,53 @@ def provision_key(
     """The one key of `slot`, made at the first call and kept up to date by every later one.
 
     A new key waits 7 days to be claimed. A key suspended for want of payment works again; one
-    that was revoked stays revoked and is not replaced.
+    that was revoked stays revoked and is not replaced. Keys that were rotated out of the slot
+    follow it until their overlap ends, which no payment prolongs.
     """
     # Calls for one consumer go one after another, so that the slot is filled once.
-    Consumer.objects.select_for_update(of=("self",), no_key=True).get(pk=consumer.pk)
+    _one_at_a_time(consumer)
     terms = {
         "api": api,
         "plan_limit_per_minute": limit_per_minute,
         "expires_at": expires_at,
         "metadata": metadata,
     }
-    newest = ApiKey.objects.filter(project_id=consumer.project_id, provisioned_for=slot)
-    key = newest.select_related("consumer", "project", "api").order_by("pk").last()
-    if key is None:
+    keys = list(_keys_of_slot(consumer.project, slot))
+    if not keys:
         return _fill_slot(consumer, slot, environment, terms, at)
-    if key.consumer_id != consumer.pk:
+    if any(key.consumer_id != consumer.pk for key in keys):
         raise Conflict("This slot's key belongs to another consumer.")
-    if key.revoked_at is None:
-        _bring_up_to_date(key, terms)
-    return key
+    for key in keys:
+        if key.revoked_at is None and not (key.replaced_at and key.has_expired(at)):
+            _bring_up_to_date(key, terms, at)
+    return keys[-1]
 
 
 @transaction.atomic
 def suspend_key(*, project: Project, slot: str, at: datetime) -> bool:
-    """Switch the slot's key off until it is paid for again. What staff decided stays."""
-    key = ApiKey.objects.filter(project=project, provisioned_for=slot, revoked_at=None).first()
-    return key is not None and _change(
-        key,
-        Q(disabled_at=None),
-        {"disabled_at": at, "disabled_because": DisabledBecause.PAYMENT},
-        act="key.suspend",
-        actor=SYSTEM,
-    )
+    """Switch the slot's keys off until they are paid for again. What staff decided stays."""
+    switched_off = [_suspend(key, at) for key in _keys_of_slot(project, slot)]
+    return any(switched_off)
+
+
+def _suspend(key: ApiKey, at: datetime) -> bool:
+    wanted: dict[str, Any] = {"unpaid_since": at}
+    if key.disabled_at is None:
+        wanted |= {"disabled_at": at, "disabled_because": DisabledBecause.PAYMENT}
+    paid_so_far = Q(unpaid_since=None, disabled_because=key.disabled_because)
+    changed = change_key(key, paid_so_far, wanted, act="key.suspend", actor=SYSTEM)
+    switched_off = changed and "disabled_at" in wanted
+    if switched_off:
+        tell_of_key("key.suspended", key, at=at)
+    return switched_off
 
 
 @transaction.atomic
 def retire_key(*, project: Project, slot: str, reason: str, at: datetime) -> bool:
-    """Revoke the slot's key for good: what it was made for has ended."""
-    key = ApiKey.objects.filter(project=project, provisioned_for=slot, revoked_at=None).first()
-    return key is not None and revoke_key(key=key, actor=SYSTEM, reason=reason, at=at)
+    """Revoke the slot's keys for good: what they were made for has ended."""
+    keys = _keys_of_slot(project, slot)
+    ended = [revoke_key(key=key, actor=SYSTEM, reason=reason, at=at) for key in keys]
+    return any(ended)
 
 
 @transaction.atomic
@@ -202,12 +230,69 @@ def set_plan_limit(*, project: Project, slots: Sequence[str], limit_per_minute: 
     keys = ApiKey.objects.filter(project=project, provisioned_for__in=slots, revoked_at=None)
     limit = {"plan_limit_per_minute": limit_per_minute}
     ordered = keys.select_related("consumer", "project").order_by("pk")
-    return sum(_change(key, Q(), limit, act="key.update", actor=SYSTEM) for key in ordered)
+    return sum(change_key(key, Q(), limit, act="key.update", actor=SYSTEM) for key in ordered)
+
+
+@transaction.atomic
+def rotate_key(
+    *,
+    key: ApiKey,
+    overlap: timedelta,
+    actor: str,
+    reason: str,
+    at: datetime,
+    claimable: bool = False,
+) -> IssuedKey:
+    """A successor with the same place, limits and scopes; the old key works on for `overlap`.
+
+    0 ends the old one at once; none ever lives longer than it would have. A key that is off gets
+    a successor that is off. `claimable`: the text also waits for the buyer to collect it.
+    Raises KeyReplaced, KeyRevoked, InvalidInput; then nothing was changed.
+    """
+    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+        raise InvalidInput(f"The old key may work on for 0 to {LONGEST_OVERLAP.days} days.")
+    old = _key_to_replace(key, at)
+    inherited = {name: getattr(old, name) for name in INHERITED}
+    until = _after(old.created_at, min(at + overlap, old.expires_at or at + overlap))
+    ends = {"replaced_at": at, "expires_at": until}
+    change_key(old, Q(), ends, act="key.replace", actor=actor, reason=reason)
+    KeyClaim.objects.filter(key=old).update(sealed=b"")
+    plaintext = tokens.new_token(old.environment)
+    owner = old.app or old.consumer
+    assert owner is not None  # key_has_one_owner
+    new = add_key(
+        project=old.project,
+        owner=owner,
+        plaintext=plaintext,
+        replaces=old,
+        created_at=at,
+        **inherited,
+    )
+    if claimable:
+        offer_key(key=new, plaintext=plaintext, at=at)
+    told = {"replaces": old.public_id, "old_key_works_until": until}
+    record("key.rotate", new, actor=actor, reason=reason, after=told)
+    tell_of_key("key.rotated", new, at=at, **told)
+    return IssuedKey(new, plaintext)
+
+
+def _key_to_replace(key: ApiKey, at: datetime) -> ApiKey:
+    """The key's row, locked, if it may have a successor."""
+    if key.consumer is not None:
+        _one_at_a_time(key.consumer)
+    rows = ApiKey.objects.select_for_update(of=("self",))
+    row = rows.select_related("consumer", "app", "project", "api").get(pk=key.pk)
+    if row.replaced_by.filter(revoked_at=None).exists():
+        raise KeyReplaced(f"{row} has a successor already: rotate that one.")
+    if row.revoked_at is not None or row.has_expired(at):
+        ended = "revoked" if row.revoked_at else "expired"
+        raise KeyRevoked(f"{row} is {ended}: issue a new key instead.")
+    return row
 
 
 def disable_key(*, key: ApiKey, actor: str, reason: str, at: datetime) -> bool:
     """Switch a key off until staff switch it on again; outranks a missing payment."""
-    return _change(
+    changed = change_key(
         key,
         ~Q(disabled_because=DisabledBecause.STAFF),
         {"disabled_at": at, "disabled_because": DisabledBecause.STAFF},
@@ -215,55 +300,62 @@ def disable_key(*, key: ApiKey, actor: str, reason: str, at: datetime) -> bool:
         actor=actor,
         reason=reason,
     )
+    if changed:
+        tell_of_key("key.disabled", key, at=at)
+    return changed
 
 
+@transaction.atomic
 def enable_key(*, key: ApiKey, actor: str, reason: str, at: datetime) -> bool:
-    """Switch on a key that staff switched off; one that is not paid for stays off."""
-    return _change(
-        key,
-        Q(disabled_because=DisabledBecause.STAFF),
-        {"disabled_at": None, "disabled_because": ""},
-        act="key.enable",
-        actor=actor,
-        reason=reason,
-    )
+    """Switch on a key that staff switched off. Not paid for, it stays off until it is.
+
+    Raises KeyNotPaidFor when nothing but the missing payment keeps it off, KeyRevoked.
+    """
+    current = ApiKey.objects.select_for_update(of=("self",)).get(pk=key.pk)
+    if current.revoked_at is not None:
+        raise KeyRevoked(f"{current} is revoked for good: issue a new key instead.")
+    if current.disabled_because == DisabledBecause.PAYMENT:
+        raise KeyNotPaidFor(
+            f"{current} is off because what it belongs to is not paid. It works again by itself "
+            "when the payment is made good: see the consumer's subscriptions and payments."
+        )
+    unpaid = current.unpaid_since
+    wanted = {
+        "disabled_at": unpaid,
+        "disabled_because": DisabledBecause.PAYMENT if unpaid else "",
+    }
+    mine = Q(disabled_because=DisabledBecause.STAFF)
+    changed = change_key(key, mine, wanted, act="key.enable", actor=actor, reason=reason)
+    if changed and not unpaid:
+        tell_of_key("key.enabled", key, at=at)
+    return changed
 
 
 @transaction.atomic
 def revoke_key(*, key: ApiKey, actor: str, reason: str, at: datetime) -> bool:
     """End a key for ever. False, changing nothing, if it was revoked before."""
-    changed = _change(key, Q(), {"revoked_at": at}, act="key.revoke", actor=actor, reason=reason)
+    changed = change_key(key, Q(), {"revoked_at": at}, act="key.revoke", actor=actor, reason=reason)
     if changed:
         KeyClaim.objects.filter(key=key).update(sealed=b"")
+        tell_of_key("key.revoked", key, at=at)
     return changed
 
 
-@transaction.atomic
-def claim_key(*, key: ApiKey, at: datetime) -> str | None:
-    """The plaintext of a new key, handed over once. None: claimed before, too old or revoked."""
-    open_claims = KeyClaim.objects.filter(
-        key=key, claimed_at=None, expires_at__gt=at, key__revoked_at=None
-    )
-    claim = open_claims.select_for_update(of=("self",)).first()
-    if claim is None or not claim.sealed:
-        return None
-    plaintext = unseal(claim.sealed)
-    claim.sealed, claim.claimed_at = b"", at
-    claim.save(update_fields=["sealed", "claimed_at"])
-    _record("key.claim", key, actor=SYSTEM)
-    return plaintext
+def _keys_of_slot(project: Project, slot: str) -> QuerySet[ApiKey]:
+    """The slot's keys, oldest first: the last has it, the others were rotated out of it."""
+    keys = ApiKey.objects.filter(project=project, provisioned_for=slot)
+    return keys.select_related("consumer", "app", "project", "api").order_by("pk")
 
 
-def wipe_old_claims(*, at: datetime) -> int:
-    """Forget the text of keys that nobody came for; how many there were."""
-    return KeyClaim.objects.filter(expires_at__lte=at).exclude(sealed=b"").update(sealed=b"")
+def _one_at_a_time(consumer: Consumer) -> None:
+    Consumer.objects.select_for_update(of=("self",), no_key=True).get(pk=consumer.pk)
 
 
 def _fill_slot(
     consumer: Consumer, slot: str, environment: str, terms: dict[str, Any], at: datetime
 ) -> ApiKey:
     plaintext = tokens.new_token(environment)
-    key = _add_key(
+    key = add_key(
         project=consumer.project,
         owner=consumer,
         plaintext=plaintext,
@@ -272,18 +364,22 @@ def _fill_slot(
         created_at=at,
         **{**terms, "expires_at": _after(at, terms["expires_at"])},
     )
-    KeyClaim.objects.create(
-        key=key, sealed=seal(plaintext), expires_at=at + CLAIM_LASTS, created_at=at
-    )
-    _record("key.provision", key, actor=SYSTEM, after={"slot": slot})
+    offer_key(key=key, plaintext=plaintext, at=at)
+    record("key.provision", key, actor=SYSTEM, after={"slot": slot})
+    tell_of_key("key.created", key, at=at)
     return key
 
 
-def _bring_up_to_date(key: ApiKey, terms: dict[str, Any]) -> None:
-    wanted = {**terms, "expires_at": _after(key.created_at, terms["expires_at"])}
-    if key.disabled_because == DisabledBecause.PAYMENT:
+def _bring_up_to_date(key: ApiKey, terms: dict[str, Any], at: datetime) -> None:
+    until = terms["expires_at"]
+    if key.replaced_at is not None and key.expires_at is not None:
+        until = min(key.expires_at, until or key.expires_at)
+    wanted = {**terms, "expires_at": _after(key.created_at, until), "unpaid_since": None}
+    lifted = key.disabled_because == DisabledBecause.PAYMENT
+    if lifted:
         wanted |= {"disabled_at": None, "disabled_because": ""}
-    _change(key, Q(), wanted, act="key.update", actor=SYSTEM)
+    if change_key(key, Q(), wanted, act="key.update", actor=SYSTEM) and lifted:
+        tell_of_key("key.enabled", key, at=at)
 
 
 def _after(start: datetime, end: datetime | None) -> datetime | None:
@@ -291,49 +387,5 @@ def _after(start: datetime, end: datetime | None) -> datetime | None:
     return None if end is None else max(end, start + timedelta(microseconds=1))
 
 
-def _add_key(*, project: Project, owner: App | Consumer, plaintext: str, **fields: Any) -> ApiKey:
-    if owner.project_id != project.pk:
-        raise InvalidInput("The key's owner is not of this project.")
-    prefix, last4 = tokens.visible_parts(plaintext)
-    return ApiKey.objects.create(
-        project=project,
-        app=owner if isinstance(owner, App) else None,
-        consumer=owner if isinstance(owner, Consumer) else None,
-        digest=tokens.digest(plaintext),
-        prefix=prefix,
-        last4=last4,
-        **fields,
-    )
-
-
 def _owner_ids(owner: App | Consumer) -> tuple[int | None, int | None]:
     return (owner.pk, None) if isinstance(owner, App) else (None, owner.pk)
-
-
-@transaction.atomic
-def _change(
-    key: ApiKey, unless_moved: Q, wanted: dict[str, Any], *, act: str, actor: str, reason: str = ""
-) -> bool:
-    """Set `wanted` on a key that is not revoked and still meets the condition; audit it."""
-    fresh = ApiKey.objects.select_for_update(of=("self",)).filter(unless_moved, revoked_at=None)
-    current = fresh.filter(pk=key.pk).first()
-    if current is None:
-        return False
-    changes = {name: value for name, value in wanted.items() if getattr(current, name) != value}
-    for name, value in wanted.items():
-        setattr(key, name, value)
-    if not changes:
-        return False
-    before = {name: _told(getattr(current, name)) for name in changes}
-    after = {name: _told(value) for name, value in changes.items()}
-    ApiKey.objects.filter(pk=key.pk).update(**changes)
-    _record(act, key, actor=actor, reason=reason, before=before, after=after)
-    return True
-
-
-def _told(value: object) -> object:
-    return value.code if isinstance(value, Api) else value
-
-
-def _record(act: str, key: ApiKey, *, actor: str, **told: Any) -> None:
-    audit.record(actor=actor, act=act, target=key, consumer=key.consumer, **told)

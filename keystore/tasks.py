@@ -3,13 +3,13 @@
 from celery import shared_task
 
 from config.clock import now
-from keystore import services, stored_answers
+from keystore import handover, stored_answers
 
 
 @shared_task
 def wipe_old_claims() -> int:
     """Forget the plaintext of keys that nobody collected."""
-    return services.wipe_old_claims(at=now())
+    return handover.wipe_old_claims(at=now())
 
 
 @shared_task

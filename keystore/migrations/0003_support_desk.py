@@ -211,6 +211,11 @@ class Migration(migrations.Migration):
             name='replaced_at',
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
+        migrations.AddField(
+            model_name='apikey',
+            name='unpaid_since',
+            field=models.DateTimeField(blank=True, editable=False, null=True),
+        ),
         migrations.RemoveConstraint(
             model_name='apikey',
             name='key_once_per_slot',

@@ -137,6 +137,8 @@ class ApiKey(models.Model):
     replaces = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, related_name="replaced_by", editable=False
     )
+    # Not paid for since then, also while staff have it switched off for a reason of their own.
+    unpaid_since = models.DateTimeField(null=True, blank=True, editable=False)
     # A successor has its place since then; it works on until `expires_at`. None: not replaced.
     replaced_at = models.DateTimeField(null=True, blank=True, editable=False)
     # "sub_123:default": what the key was made for; empty for keys made by hand.

@@ -4,8 +4,8 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
+from keystore.handover import claim_key
 from keystore.seal import unseal
-from keystore.services import claim_key
 from tests.conftest import NOON
 from tests.keystore.test_services import provision
 

@@ -3,10 +3,11 @@ from datetime import timedelta
 import pytest
 
 from config.errors import Conflict, InvalidInput, NotFound
+from keystore.errors import KeyNotPaidFor
+from keystore.handover import claim_key, wipe_old_claims
 from keystore.models import ApiKey, AuditEntry, Consumer, DisabledBecause, KeyClaim
 from keystore.selectors import find_key, key_for_slot
 from keystore.services import (
-    claim_key,
     disable_key,
     enable_key,
     import_key,
@@ -16,7 +17,6 @@ from keystore.services import (
     retire_key,
     revoke_key,
     suspend_key,
-    wipe_old_claims,
 )
 from tests.conftest import NOON
 from tests.together import at_once
@@ -149,14 +149,16 @@ def test_what_staff_switched_off_no_payment_switches_on(journal, alice):
     assert ApiKey.objects.get().disabled_because == DisabledBecause.STAFF
 
     assert enable_key(key=key, actor="staff:sam", reason="cleared", at=LATER) is True
-    assert ApiKey.objects.get().is_usable(LATER)
+    assert not ApiKey.objects.get().is_usable(LATER)  # still not paid for
+    assert provision(alice, at=LATER).is_usable(LATER)
 
 
 def test_staff_do_not_switch_on_what_is_not_paid_for(journal, alice):
     key = provision(alice)
     suspend_key(project=journal, slot=SLOT, at=NOON)
 
-    assert enable_key(key=key, actor="staff:sam", reason="asked", at=LATER) is False
+    with pytest.raises(KeyNotPaidFor, match="when the payment is made good"):
+        enable_key(key=key, actor="staff:sam", reason="asked", at=LATER)
     assert not ApiKey.objects.get().is_usable(LATER)
 
 

@@ -140,7 +140,7 @@ def test_key_switched_off_by_staff(issue):
 
 
 def test_key_that_waits_for_a_payment(journal, alice):
-    from keystore.services import claim_key
+    from keystore.handover import claim_key
 
     terms = {"limit_per_minute": None, "expires_at": None, "metadata": {}, "at": NOON}
     key = provision_key(consumer=alice, slot="sub_1:default", environment="live", **terms)

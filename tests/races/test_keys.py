@@ -8,8 +8,9 @@ from billing.locks import CustomerBusy
 from billing.models import Subscription
 from billing.sync import sync_customer
 from entitlements.models import Grant
+from keystore.handover import claim_key
 from keystore.models import ApiKey, AuditEntry, Environment, KeyClaim
-from keystore.services import claim_key, provision_key
+from keystore.services import provision_key
 from tests.conftest import NOON
 from tests.together import at_once
 

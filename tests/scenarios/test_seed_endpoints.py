@@ -111,8 +111,8 @@ def test_000_webhook_is_verified(demo):
 
 def test_000_whoami_knows_the_key_that_the_checkout_made(demo):
     from config.clock import now
+    from keystore.handover import claim_key
     from keystore.models import KeyClaim
-    from keystore.services import claim_key
 
     waiting = KeyClaim.objects.filter(claimed_at=None, key__revoked_at=None).first()
     key = claim_key(key=waiting.key, at=now())
