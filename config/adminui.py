@@ -131,6 +131,12 @@ UNFOLD = {
     "ENVIRONMENT": "config.adminui.environment",
     "DASHBOARD_CALLBACK": "config.adminui.dashboard",
     "COMMAND": {"search_callback": "config.adminui.find_consumers"},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Change password", "link": reverse_lazy("admin:password_change")},
+            {"title": "Second factor", "link": reverse_lazy("staff-enrol")},
+        ]
+    },
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,
@@ -181,6 +187,10 @@ UNFOLD = {
                 "items": [
                     _page("Users", "person", "auth.user"),
                     _page("Roles", "shield_person", "auth.group"),
+                    _page("Second factors", "phonelink_lock", "keystore.authenticator"),
+                    _page("Locked out", "lock_person", "axes.accessattempt"),
+                    _page("Failed logins", "gpp_bad", "axes.accessfailurelog"),
+                    _page("Logins", "login", "axes.accesslog"),
                 ],
             },
         ],

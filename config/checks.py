@@ -136,7 +136,35 @@ def times() -> Iterator[CheckMessage]:
         )
 
 
-RULES: tuple[Rule, ...] = (webhook_secrets, server_secrets, stripe_key, addresses, times)
+def staff_sessions() -> Iterator[CheckMessage]:
+    if settings.STAFF_SECOND_FACTOR not in ("required", "optional"):
+        yield Error(
+            f"STAFF_SECOND_FACTOR is {settings.STAFF_SECOND_FACTOR!r}, which means nothing.",
+            hint="Set it to required, or to optional where nobody's money is at stake.",
+            id="latchkey.E020",
+        )
+    bounds = {
+        "STEP_UP_MINUTES": range(1, 61),
+        "STAFF_IDLE_MINUTES": range(1, 481),
+        "STAFF_SESSION_HOURS": range(1, 25),
+    }
+    for name, allowed in bounds.items():
+        if getattr(settings, name) not in allowed:
+            yield Error(
+                f"{name} is outside {allowed[0]}..{allowed[-1]}.",
+                hint=f"Remove {name}: its default is sound.",
+                id="latchkey.E021",
+            )
+
+
+RULES: tuple[Rule, ...] = (
+    webhook_secrets,
+    server_secrets,
+    stripe_key,
+    addresses,
+    times,
+    staff_sessions,
+)
 
 
 def _stored_keys(alias: str) -> Iterator[CheckMessage]:

@@ -3,6 +3,7 @@
 Dangerous values are refused at start by `config.checks`.
 """
 
+from datetime import timedelta
 from pathlib import Path
 
 import environ
@@ -41,6 +42,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "axes",
+    "django_otp",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -63,8 +66,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "keystore.admin.gate.StaffGateMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 TEMPLATES = [
@@ -106,6 +112,42 @@ PUBLIC_CHECKOUT_PROJECT = env("PUBLIC_CHECKOUT_PROJECT", default="")
 TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 # Web processes that share the rate limits while Redis is down: each takes its part.
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
+
+# --- Staff --------------------------------------------------------------------------------------
+# required: nobody opens the admin without a second factor. optional: whoever has one must use it.
+STAFF_SECOND_FACTOR = env(
+    "STAFF_SECOND_FACTOR", default="optional" if DEBUG else "required"
+).lower()
+# For how long a password or code that was just given lets staff refund, make keys, change roles.
+STEP_UP_MINUTES = env.int("STEP_UP_MINUTES", default=10)
+STAFF_IDLE_MINUTES = env.int("STAFF_IDLE_MINUTES", default=30)
+STAFF_SESSION_HOURS = env.int("STAFF_SESSION_HOURS", default=12)
+LOGIN_URL = "admin:login"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "CommonPasswordValidator")
+] + [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    }
+]
+# Guessing locks the guesser's address out for that user, not the user out of their own.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the page names an hour that holds
+AXES_RESET_ON_SUCCESS = True
+AXES_CLIENT_IP_CALLABLE = "keystore.addresses.guessing_address"
+AXES_LOCKOUT_CALLABLE = "keystore.admin.lockout.refuse_locked_out"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "step_up_proof", "code"]
+AXES_ENABLE_ADMIN = False  # our pages of its tables only show
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_VERBOSE = False
 
 # --- Stripe -----------------------------------------------------------------------------------
 # One version everywhere: calls, webhooks, sandbox. A test fails when the library moves on.
@@ -176,7 +218,10 @@ SECURE_REDIRECT_EXEMPT = [r"^(health|live|ready)$"]  # probes come without TLS
 SECURE_HSTS_SECONDS = 0 if DEBUG else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = STAFF_SESSION_HOURS * 3600
+if not DEBUG:  # browsers take such a cookie from this host alone, over TLS alone
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 APPEND_SLASH = True

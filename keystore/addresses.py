@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
+from django.http import HttpRequest
 
 from config.errors import InvalidInput
 
@@ -23,6 +24,14 @@ def remote_address(meta: Mapping[str, object]) -> str:
         found = entries[max(0, len(entries) - settings.TRUSTED_PROXY_COUNT)]
     address = _address(_without_port(found.strip()))
     return str(address) if address else ""
+
+
+def guessing_address(request: HttpRequest) -> str | None:
+    """Where somebody who guesses passwords is: of IPv6 the /64, since one line has all of it."""
+    address = _address(remote_address(request.META))
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, 64), strict=False).network_address)
+    return str(address) if address else None
 
 
 def is_within(remote_ip: str, cidrs: Sequence[str]) -> bool:

@@ -1,6 +1,9 @@
 from importlib import import_module
+from typing import Any
 
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
+from django.http import HttpRequest
 
 
 class KeystoreApp(AppConfig):
@@ -9,3 +12,12 @@ class KeystoreApp(AppConfig):
 
     def ready(self) -> None:
         import_module("keystore.openapi")  # the schema generator knows what was imported
+        user_logged_in.connect(note_login, dispatch_uid="keystore.note_login")
+
+
+def note_login(sender: object, request: HttpRequest, **told: Any) -> None:
+    """From here the hours of the session count."""
+    from config.clock import now
+    from keystore import staff_sessions
+
+    staff_sessions.begin(request, at=now())

@@ -3,7 +3,7 @@
 from django.contrib.auth.management import create_permissions
 from django.db import migrations
 
-APPS = ("keystore", "entitlements", "billing")
+APPS = ("keystore", "entitlements", "billing", "axes")
 
 READ = [
     *(
@@ -59,6 +59,10 @@ RUN = [
     "keystore.roll_hookendpoint",
     "keystore.redeliver_hookdelivery",
     "keystore.export_auditentry",
+    "keystore.view_authenticator",
+    "keystore.reset_authenticator",
+    "keystore.unlock_login",
+    *(f"axes.view_{model}" for model in ("accessattempt", "accessfailurelog", "accesslog")),
     "entitlements.give_many_grants",
     "billing.start_reconciliationrun",
     "billing.run_invariantcheck",
@@ -90,7 +94,8 @@ class Migration(migrations.Migration):
     dependencies = [
         ("billing", "0005_watch"),
         ("entitlements", "0002_managed_grants"),
-        ("keystore", "0003_support_desk"),
+        ("keystore", "0004_second_factor"),
+        ("axes", "0010_accessattemptexpiration"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]

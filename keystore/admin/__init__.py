@@ -1,5 +1,5 @@
 """What staff see of projects, apps, keys, the audit trail, and each other."""
 
-from keystore.admin import audit, keys, people, projects
+from keystore.admin import audit, keys, lockout, people, projects, second_factor
 
-__all__ = ["audit", "keys", "people", "projects"]
+__all__ = ["audit", "keys", "lockout", "people", "projects", "second_factor"]

@@ -19,8 +19,8 @@ from unfold.widgets import (
 
 from config.clock import now
 from config.errors import DomainError
-from keystore.admin.dialogs import ReasonDialog
 from keystore.admin.pages import AuditedAdmin, actor_of, holds, row_or_404
+from keystore.admin.stepup import StepUpDialog
 from keystore.models import Api, App, Environment, Project
 from keystore.permissions import SCOPES
 from keystore.services import IssuedKey, issue_key
@@ -47,7 +47,7 @@ class ApiAdmin(AuditedAdmin):
     set_once = ("project", "code")
 
 
-class IssueKeyDialog(ReasonDialog):
+class IssueKeyDialog(StepUpDialog):
     """What a new app key may do."""
 
     key_name = forms.CharField(

@@ -21,12 +21,14 @@ from keystore.models.identity import (
 )
 from keystore.models.jobs import JobOutcome, JobRun
 from keystore.models.notes import ConsumerNote
+from keystore.models.second_factor import Authenticator, RecoveryCode
 
 __all__ = [
     "Api",
     "ApiKey",
     "App",
     "AuditEntry",
+    "Authenticator",
     "Consumer",
     "ConsumerNote",
     "DeliveryState",
@@ -40,5 +42,6 @@ __all__ = [
     "KeyClaim",
     "OutboxMessage",
     "Project",
+    "RecoveryCode",
     "StoredAnswer",
 ]

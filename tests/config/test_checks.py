@@ -41,6 +41,10 @@ DANGEROUS = [
     ("E011", {"STRIPE_WEBHOOK_TOLERANCE_SECONDS": 0}),
     ("E011", {"STRIPE_WEBHOOK_TOLERANCE_SECONDS": 301}),
     ("E012", {"USE_TZ": False}),
+    ("E020", {"STAFF_SECOND_FACTOR": "off"}),
+    ("E021", {"STEP_UP_MINUTES": 0}),
+    ("E021", {"STAFF_IDLE_MINUTES": 481}),
+    ("E021", {"STAFF_SESSION_HOURS": 25}),
     ("E014", {"STRIPE_WEBHOOK_SECRETS": ["whsec_abc", "whsec_placeholder"]}),
 ]
 HARMLESS = [
