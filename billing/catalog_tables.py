@@ -17,6 +17,7 @@ from billing.catalog_spec import (
 from billing.models import BillingPolicy, Price, Purchase, Subscription
 from billing.provision import slot_of
 from config.errors import Conflict
+from entitlements.contents import contents_of, record_contents
 from entitlements.models import Feature, Plan, PlanFeature
 from entitlements.services import refresh_plan_answers
 from keystore import audit
@@ -108,7 +109,7 @@ def write_project(spec: ProjectSpec, *, actor: str, at: datetime) -> Project:
             defaults={"name": feature.name, "kind": feature.kind},
         )
     for plan in spec.plans:
-        _write_plan(project, plan, before, at)
+        _write_plan(project, plan, before, actor, at)
     project.plans.exclude(code__in=[plan.code for plan in spec.plans]).update(public=False)
     audit.record(actor=actor, act="catalog.push", target=project, project=project)
     return project
@@ -130,7 +131,10 @@ def _new_project(spec: ProjectSpec) -> Project:
     return project
 
 
-def _write_plan(project: Project, spec: PlanSpec, before: ProjectSpec, at: datetime) -> None:
+def _write_plan(
+    project: Project, spec: PlanSpec, before: ProjectSpec, actor: str, at: datetime
+) -> None:
+    old = next((one for one in before.plans if one.code == spec.code), None)
     plan, _ = Plan.objects.update_or_create(
         project=project,
         code=spec.code,
@@ -144,6 +148,7 @@ def _write_plan(project: Project, spec: PlanSpec, before: ProjectSpec, at: datet
             "public": spec.public,
         },
     )
+    contents = contents_of(plan)
     plan.plan_features.exclude(feature__code__in=[value.code for value in spec.features]).delete()
     for value in spec.features:
         PlanFeature.objects.update_or_create(
@@ -156,11 +161,24 @@ def _write_plan(project: Project, spec: PlanSpec, before: ProjectSpec, at: datet
                 "enforcement": value.enforcement,
             },
         )
-    old = next((one for one in before.plans if one.code == spec.code), None)
+    record_contents(plan=plan, before=contents, actor=actor, at=at)
     if old is not None:
+        _record_rank(plan, old.rank, actor, at)
         refresh_plan_answers(plan=plan, at=at)
         if old.limit_per_minute != spec.limit_per_minute:
             _move_limits(plan)
+
+
+def _record_rank(plan: Plan, old: int, actor: str, at: datetime) -> None:
+    if plan.rank != old:
+        audit.record(
+            actor=actor,
+            act="plan.change",
+            target=plan,
+            before={"rank": old},
+            after={"rank": plan.rank},
+            at=at,
+        )
 
 
 def _move_limits(plan: Plan) -> None:

@@ -11,9 +11,9 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from config.clock import now
+from entitlements.contents import contents_of, record_contents
 from entitlements.models import Feature, Grant, Plan, PlanFeature
 from entitlements.services import refresh_plan_answers, revoke_grant
-from keystore import audit
 from keystore.admin.dialogs import ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
 from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin, actor_of, holds, row_or_404
@@ -99,32 +99,11 @@ class PlanAdmin(AuditedAdmin):
         self, request: HttpRequest, form: ModelForm, formsets: Any, change: bool
     ) -> None:
         """Whoever holds the plan is answered by its new contents from the next question on."""
-        plan = form.instance
-        before = _contents(plan)
+        plan, at = form.instance, now()
+        before = contents_of(plan)
         super().save_related(request, form, formsets, change)
-        after = _contents(plan)
-        if before != after:
-            audit.record(
-                actor=actor_of(request),
-                act="plan.contents",
-                target=plan,
-                before=before,
-                after=after,
-            )
-        refresh_plan_answers(plan=plan, at=now())
-
-
-def _contents(plan: Plan) -> dict[str, object]:
-    rows = PlanFeature.objects.filter(plan=plan).select_related("feature").order_by("feature__code")
-    return {
-        row.feature.code: {
-            "limit": row.limit,
-            "config": row.config,
-            "reset": row.reset,
-            "enforcement": row.enforcement,
-        }
-        for row in rows
-    }
+        record_contents(plan=plan, before=before, actor=actor_of(request), at=at)
+        refresh_plan_answers(plan=plan, at=at)
 
 
 def state_of(grant: Grant) -> str:

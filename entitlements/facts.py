@@ -23,7 +23,7 @@ def facts_of(*, consumer: Consumer, with_revoked: bool = False) -> Facts:
         grants = grants.filter(revoked_at=None)
     rows = list(grants)
     plans = plan_facts({row.plan_id for row in rows if row.plan_id is not None})
-    return Facts(grants=tuple(_grant_facts(row) for row in rows), plans=plans)
+    return Facts(grants=tuple(grant_facts(row) for row in rows), plans=plans)
 
 
 def plan_facts(plan_ids: Collection[int]) -> dict[str, PlanFacts]:
@@ -49,7 +49,7 @@ def _plan_facts(plan: Plan) -> PlanFacts:
     return PlanFacts(code=plan.code, name=plan.name, rank=plan.rank, features=features)
 
 
-def _grant_facts(grant: Grant) -> GrantFacts:
+def grant_facts(grant: Grant) -> GrantFacts:
     feature = grant.feature
     return GrantFacts(
         sequence=grant.pk,

@@ -33,13 +33,17 @@ class NotRestorable(Conflict):
     code = "grant_not_restorable"
 
 
-def bring_up_to_date(grant: Grant, values: dict[str, object], reason: str, actor: str) -> bool:
+def bring_up_to_date(
+    grant: Grant, values: dict[str, object], reason: str, actor: str, at: datetime
+) -> bool:
     """Give the grant of a source its present terms; False when it has them and is not revoked."""
     act = "grant.move" if grant.revoked_at is None else "grant.reopen"
-    return change_grant(grant, act, {**values, "revoked_at": None}, reason, actor)
+    return change_grant(grant, act, {**values, "revoked_at": None}, reason, actor, at)
 
 
-def change_grant(grant: Grant, act: str, new: dict[str, object], reason: str, actor: str) -> bool:
+def change_grant(
+    grant: Grant, act: str, new: dict[str, object], reason: str, actor: str, at: datetime
+) -> bool:
     """Write the new values with an entry that names what they were; False when none differs."""
     old = {name: getattr(grant, name) for name in new}
     if new == old:
@@ -55,6 +59,7 @@ def change_grant(grant: Grant, act: str, new: dict[str, object], reason: str, ac
         before=old,
         after=new,
         reason=reason,
+        at=at,
     )
     return True
 
@@ -77,6 +82,7 @@ def add_grant(
         consumer=grant.consumer,
         after=_recorded(grant),
         reason=reason,
+        at=at,
     )
 
 
@@ -93,6 +99,7 @@ def end_grant(grant: Grant, reason: str, actor: str, at: datetime) -> bool:
         before={"revoked_at": None},
         after={"revoked_at": at},
         reason=reason,
+        at=at,
     )
     return True
 

@@ -80,7 +80,7 @@ def set_source_grants(
     for key, wish in wishes.items():
         values = {"source": source, "valid_from": wish.valid_from, "valid_to": wish.valid_to}
         if key in grants:
-            changed |= bring_up_to_date(grants[key], values, reason, actor)
+            changed |= bring_up_to_date(grants[key], values, reason, actor, at)
         else:
             grant = Grant(consumer=consumer, plan=wish.plan, idempotency_key=key, **values)
             grant.source_ref = source_ref
@@ -169,7 +169,7 @@ def renew_grant(
     check_renewal(grant, valid_to, at)
     if grant.valid_to is not None and grant.valid_to <= at:
         new["valid_from"] = at
-    change_grant(grant, "grant.renew", new, reason, actor)
+    change_grant(grant, "grant.renew", new, reason, actor, at)
     store_answer(grant.consumer, at)
     return True
 
@@ -185,7 +185,7 @@ def restore_grant(*, grant: Grant, actor: str, reason: str, at: datetime) -> boo
     if grant.revoked_at is None:
         return False
     check_restoration(grant, at)
-    change_grant(grant, "grant.restore", {"revoked_at": None}, reason, actor)
+    change_grant(grant, "grant.restore", {"revoked_at": None}, reason, actor, at)
     store_answer(grant.consumer, at)
     return True
 
