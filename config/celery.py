@@ -31,7 +31,9 @@ BEAT: dict[str, float] = {
     "billing.tasks.settle_operations": 15,
     "billing.tasks.sweep_checkouts": MINUTE,
     "billing.tasks.fetch_missed_events": 5 * MINUTE,
+    "keystore.tasks.deliver_hooks": 10,
     "keystore.tasks.wipe_old_claims": HOUR,
+    "keystore.tasks.prune_messages": 5 * MINUTE,
     "keystore.tasks.prune_stored_answers": 24 * HOUR,
 }
 

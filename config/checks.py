@@ -157,6 +157,16 @@ def staff_sessions() -> Iterator[CheckMessage]:
             )
 
 
+def hooks() -> Iterator[CheckMessage]:
+    if settings.HOOKS_ALLOW_PRIVATE_ADDRESSES and settings.STRIPE_LIVE_MODE:
+        yield Error(
+            "HOOKS_ALLOW_PRIVATE_ADDRESSES with a live Stripe key: whoever may add an endpoint "
+            "could make this machine call into its own network.",
+            hint="Remove it, or use a test key.",
+            id="latchkey.E015",
+        )
+
+
 RULES: tuple[Rule, ...] = (
     webhook_secrets,
     server_secrets,
@@ -164,6 +174,7 @@ RULES: tuple[Rule, ...] = (
     addresses,
     times,
     staff_sessions,
+    hooks,
 )
 
 

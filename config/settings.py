@@ -250,6 +250,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": [],
 }
 
+# --- Outgoing hooks -------------------------------------------------------------------------------
+# Lets hooks go to private addresses and over http: development and networks of one's own only.
+HOOKS_ALLOW_PRIVATE_ADDRESSES = env.bool("HOOKS_ALLOW_PRIVATE_ADDRESSES", default=False)
+# Days after which what was told is forgotten.
+HOOKS_KEEP_DAYS = env.int("HOOKS_KEEP_DAYS", default=90)
+
 # --- Language and time --------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
@@ -287,5 +293,7 @@ LOGGING = {
 }
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="latchkey@localhost")
+# Who is told when something needs a person.
+ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
 
 from config.adminui import UNFOLD  # noqa: E402, F401  the admin's look, kept in one place

@@ -5,21 +5,30 @@ nothing that happened goes unheard because a broker or a receiver was down.
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from keystore.correlation import current_request_id
 from keystore.doorbell import ring
-from keystore.models import Consumer, HookDelivery, HookEndpoint, OutboxMessage, Project
+from keystore.models import (
+    Consumer,
+    DeliveryState,
+    HookAttempt,
+    HookDelivery,
+    HookEndpoint,
+    OutboxMessage,
+    Project,
+)
 
 MAX_REQUEST_ID = 64
 MOST_BYTES = 20_000  # of a body; receivers must not need to expect more
+MOST_AT_ONCE = 2000  # that one turn of forgetting takes
 TEST_KIND = "test"
 SUBJECTS = {
     "entitlements": ("changed",),
@@ -81,6 +90,24 @@ def write_message(
     )
     transaction.on_commit(partial(ring, "keystore.tasks.deliver_hooks"))
     return message
+
+
+def forget_old_messages(*, at: datetime) -> int:
+    """Delete what was told longer ago than it is kept, but nothing that is still on its way."""
+    too_old = OutboxMessage.objects.filter(
+        created_at__lt=at - timedelta(days=settings.HOOKS_KEEP_DAYS)
+    )
+    on_its_way = HookDelivery.objects.filter(message=OuterRef("pk"), state=DeliveryState.PENDING)
+    found = list(
+        too_old.exclude(Exists(on_its_way))
+        .order_by("pk")
+        .values_list("pk", flat=True)[:MOST_AT_ONCE]
+    )
+    with transaction.atomic():
+        HookAttempt.objects.filter(delivery__message__in=found).delete()
+        HookDelivery.objects.filter(message__in=found).delete()
+        OutboxMessage.objects.filter(pk__in=found).delete()
+    return len(found)
 
 
 def body_of(message: OutboxMessage) -> bytes:

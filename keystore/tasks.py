@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from config.clock import now
-from keystore import handover, stored_answers
+from keystore import delivery, handover, outbox, stored_answers
 
 
 @shared_task
@@ -16,3 +16,15 @@ def wipe_old_claims() -> int:
 def prune_stored_answers() -> int:
     """Forget answers that no retry will ask for any more."""
     return stored_answers.forget_old_answers(at=now())
+
+
+@shared_task
+def deliver_hooks() -> int:
+    """Tell hook endpoints what waits in the outbox."""
+    return delivery.deliver_due(clock=now)
+
+
+@shared_task
+def prune_messages() -> int:
+    """Forget what was told long ago."""
+    return outbox.forget_old_messages(at=now())

@@ -20,6 +20,7 @@ SAFE = {
     "STRIPE_USES_SANDBOX": False,
     "STRIPE_API_BASE": "https://api.stripe.com",
     "ALLOW_SANDBOX": False,
+    "HOOKS_ALLOW_PRIVATE_ADDRESSES": False,
     "TIME_ZONE": "UTC",
     "USE_TZ": True,
 }
@@ -46,12 +47,14 @@ DANGEROUS = [
     ("E021", {"STAFF_IDLE_MINUTES": 481}),
     ("E021", {"STAFF_SESSION_HOURS": 25}),
     ("E014", {"STRIPE_WEBHOOK_SECRETS": ["whsec_abc", "whsec_placeholder"]}),
+    ("E015", {"HOOKS_ALLOW_PRIVATE_ADDRESSES": True}),
 ]
 HARMLESS = [
     {},
     {**SANDBOX, "ALLOW_SANDBOX": True},
     {**SANDBOX, "DEBUG": True, "PUBLIC_URL": "http://box.lan:8000", "ALLOWED_HOSTS": ["*"]},
     {**LOCAL, "STRIPE_API_BASE": "http://localhost:12111"},
+    {"STRIPE_LIVE_MODE": False, "HOOKS_ALLOW_PRIVATE_ADDRESSES": True},
     {"PUBLIC_URL": "http://[::1]:8000"},
     {**SANDBOX, "ALLOW_SANDBOX": True, "STRIPE_WEBHOOK_SECRETS": ["whsec_placeholder"]},
     {"STRIPE_WEBHOOK_TOLERANCE_SECONDS": 1},
