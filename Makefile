@@ -9,7 +9,7 @@ MANAGE := DEBUG=true LOG_FORMAT=text $(BIN)/python manage.py
 CHECKING := DEBUG=true SECRET_KEY=typecheck-only KEY_PEPPER=typecheck-only
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down test prove explore bench lint typecheck ci demo manage superuser \
+.PHONY: help build run up down test prove explore bench lint typecheck ci demo demo-history manage superuser \
 	reset requirements browser up-docker down-docker
 
 help: ## List the targets
@@ -50,6 +50,9 @@ explore: .venv/.ok ## Walk hundreds of orders, losses and repetitions of events 
 
 demo: .venv/.ok ## Put the demo data into the running stack again
 	@$(MANAGE) demo
+
+demo-history: .venv/.ok ## Add a quarter of a year of business to the running stack
+	@$(MANAGE) demo --history
 
 manage: .venv/.ok ## Any command on the running stack (ARGS="catalog diff", ARGS=help)
 	@$(MANAGE) $(ARGS)

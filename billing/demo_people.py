@@ -85,7 +85,7 @@ def _buy(consumer: Consumer, plan_code: str, clock: Clock) -> Checkout:
         raise gateway.StripeUnavailable(f"No page to pay on: {checkout.problem or 'no answer'}")
     session_id = checkout.stripe_session_id
     _stripe(f"/v1/payment_pages/{session_id}/confirm", payment_method=GOOD_CARD)
-    return _patiently(lambda: fulfil_checkout(checkout=checkout, clock=clock))
+    return patiently(lambda: fulfil_checkout(checkout=checkout, clock=clock))
 
 
 def _collect_key(checkout: Checkout, name: str, logins: Logins, at: datetime) -> None:
@@ -123,10 +123,10 @@ def _miss_a_payment(grace: Consumer, clock: Clock) -> None:
 
 def _sync(consumer: Consumer, clock: Clock) -> None:
     customer_id = consumer.stripe_customer.stripe_customer_id
-    _patiently(lambda: sync_customer(stripe_customer_id=customer_id, clock=clock, full=True))
+    patiently(lambda: sync_customer(stripe_customer_id=customer_id, clock=clock, full=True))
 
 
-def _patiently(act: Callable[[], T]) -> T:
+def patiently(act: Callable[[], T]) -> T:
     """The worker follows the same events and may hold the customer for a moment."""
     for _ in range(BUSY_TRIES):
         try:

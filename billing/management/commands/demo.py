@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from billing.catalog_tables import find_project
 from billing.demo import build_demo, read_catalog, refuse_where_it_hurts
+from billing.demo_history import live_through_the_past
 from billing.demo_logins import Logins
 from billing.demo_walk import walk_of
 from billing.models import Price
@@ -25,6 +26,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--walk", action="store_true", help="make it, then print the walk")
         parser.add_argument("--print-walk", action="store_true", help="print, change nothing")
+        parser.add_argument(
+            "--history", action="store_true", help="also a quarter of a year of business"
+        )
         parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="where the web answers")
         parser.add_argument(
             "--force-demo", action="store_true", help="also with DEBUG off (never with a live key)"
@@ -45,6 +49,9 @@ class Command(BaseCommand):
         report = build_demo(logins=logins, clock=now)
         for line in report.problems:
             self.stderr.write(line)
+        if options["history"]:
+            made = live_through_the_past(project=report.project, clock=now)
+            self.stdout.write(f"{made} buyers with a past were added.")
         if options["verbosity"]:
             self.stdout.write(f"The demo data are there; logins and keys are in {logins.path}.")
 
