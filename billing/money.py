@@ -1,4 +1,8 @@
-"""Money for people to read. What decides anything stays an int in the smallest unit."""
+"""Money for people to read and write. What decides anything stays an int in the smallest unit."""
+
+from decimal import Decimal, InvalidOperation
+
+from config.errors import InvalidInput
 
 # Currencies whose smallest unit at Stripe is not a hundredth.
 WITHOUT_DECIMALS = frozenset(
@@ -6,17 +10,57 @@ WITHOUT_DECIMALS = frozenset(
     | {"pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"}
 )
 WITH_THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+LONGEST = 20  # characters that people type for an amount
+
+
+class NotAnAmount(InvalidInput):
+    code = "not_an_amount"
+
+
+def decimals_of(currency: str) -> int:
+    return 0 if currency in WITHOUT_DECIMALS else 3 if currency in WITH_THREE_DECIMALS else 2
 
 
 def shown(amount_minor: int, currency: str) -> str:
     """1499, "usd" -> "14.99 USD"."""
+    whole, tail = _parts(amount_minor, currency)
+    return f"{_sign(amount_minor)}{whole:,}{tail} {currency.upper()}"
+
+
+def typed(amount_minor: int, currency: str) -> str:
+    """1499, "usd" -> "14.99": what a form is filled with, and what `minor_of` reads."""
+    whole, tail = _parts(amount_minor, currency)
+    return f"{_sign(amount_minor)}{whole}{tail}"
+
+
+def minor_of(text: str, currency: str) -> int:
+    """ "14.99", "usd" -> 1499. Raises NotAnAmount for what the currency cannot express."""
     decimals = decimals_of(currency)
-    sign = "-" if amount_minor < 0 else ""
+    plain = text.strip()
+    if len(plain) > LONGEST or not plain.isascii() or set(plain) - set("0123456789."):
+        raise _odd(currency)
+    try:
+        minor = Decimal(plain).scaleb(decimals)
+    except InvalidOperation as problem:
+        raise _odd(currency) from problem
+    if minor != minor.to_integral_value():
+        raise _odd(currency)
+    # Stripe takes no thousandths, only hundredths written with three decimals.
+    if decimals == 3 and int(minor) % 10:
+        raise NotAnAmount(f"The last of the three decimals of {currency.upper()} must be 0.")
+    return int(minor)
+
+
+def _odd(currency: str) -> NotAnAmount:
+    example = typed(1230 * 10 ** decimals_of(currency) // 100, currency)
+    return NotAnAmount(f"Write an amount of {currency.upper()} like {example}.")
+
+
+def _parts(amount_minor: int, currency: str) -> tuple[int, str]:
+    decimals = decimals_of(currency)
     whole, rest = divmod(abs(amount_minor), 10**decimals)
-    tail = f".{rest:0{decimals}}" if decimals else ""
-    return f"{sign}{whole:,}{tail} {currency.upper()}"
+    return whole, f".{rest:0{decimals}}" if decimals else ""
 
 
-def decimals_of(currency: str) -> int:
-    """How many decimals people write: usd 2, jpy 0, kwd 3."""
-    return 0 if currency in WITHOUT_DECIMALS else 3 if currency in WITH_THREE_DECIMALS else 2
+def _sign(amount_minor: int) -> str:
+    return "-" if amount_minor < 0 else ""

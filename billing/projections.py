@@ -23,6 +23,7 @@ from billing.models import (
     Subscription,
 )
 from billing.models.projections import HOLDING
+from billing.refund_outcome import follow_outcome
 from billing.shapes import SubscriptionFacts, instant, ref
 
 
@@ -120,6 +121,7 @@ def project_invoice(*, found: Object, holder: StripeCustomer, at: datetime) -> I
             "currency": found["currency"],
             "total_minor": found["total"],
             "paid_minor": found["amount_paid"],
+            "tax_minor": shapes.invoice_tax_minor(found),
             "due_at": instant(found["due_date"]),
             "hosted_url": found.get("hosted_invoice_url") or "",
             "pdf_url": found.get("invoice_pdf") or "",
@@ -177,8 +179,9 @@ def _project_refund(payment: Payment, found: Object, at: datetime) -> None:
         "amount_minor": found["amount"],
         "synced_at": at,
     }
+    was = known.status if known and known.stripe_refund_id else ""
     if known is None:
-        Refund.objects.create(
+        known = Refund.objects.create(
             project_id=payment.project_id,
             payment=payment,
             currency=found["currency"],
@@ -188,6 +191,9 @@ def _project_refund(payment: Payment, found: Object, at: datetime) -> None:
         )
     else:
         Refund.objects.filter(pk=known.pk).update(**facts)
+        known.refresh_from_db()
+    known.payment = payment
+    follow_outcome(refund=known, was=was, at=at)
 
 
 def project_purchase_state(*, purchase: Purchase, at: datetime) -> PurchaseState:

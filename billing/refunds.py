@@ -16,6 +16,7 @@ from billing.models import (
     RefundStatus,
 )
 from billing.operations import run_operation, want
+from billing.refund_outcome import follow_outcome
 from config.errors import Conflict, InvalidInput
 from keystore import audit
 
@@ -49,9 +50,18 @@ def refund_payment(
 
 @transaction.atomic
 def want_refund(
-    *, payment: Payment, amount_minor: int, reason: str, actor: str, at: datetime
+    *,
+    payment: Payment,
+    amount_minor: int,
+    reason: str,
+    actor: str,
+    at: datetime,
+    stripe_reason: str = "",
 ) -> Refund:
-    """Write a refund down and hold its amount; its operation is run after the commit."""
+    """Write a refund down and hold its amount; its operation is run after the commit.
+
+    `stripe_reason`: one of REASONS; without it the reason is sent if it is one of these words.
+    """
     if amount_minor <= 0:
         raise InvalidInput("A refund must be for more than nothing.")
     if payment.status != "succeeded":
@@ -61,7 +71,7 @@ def want_refund(
         project=payment.project,
         kind=OperationKind.REFUND,
         path="/v1/refunds",
-        params=_params(payment, amount_minor, reason),
+        params=_params(payment, amount_minor, stripe_reason or reason),
         subject=payment.stripe_charge_id,
         actor=actor,
         at=at,
@@ -76,16 +86,21 @@ def want_refund(
         reason=reason,
         created_at=at,
     )
+    _record(refund, actor)
+    return refund
+
+
+def _record(refund: Refund, actor: str) -> None:
+    payment = refund.payment
     audit.record(
         actor=actor,
         act="refund.want",
         target=refund,
         project=payment.project,
         consumer=payment.consumer,
-        after={"amount_minor": amount_minor, "currency": payment.currency},
-        reason=reason,
+        after={"amount_minor": refund.amount_minor, "currency": refund.currency},
+        reason=refund.reason,
     )
-    return refund
 
 
 def _hold(payment: Payment, amount_minor: int) -> None:
@@ -111,10 +126,13 @@ def _params(payment: Payment, amount_minor: int, reason: str) -> dict[str, objec
 def settle_refund(operation: Operation, found: Object) -> None:
     """Stripe made it. A sync that saw it before us knows its status better than this answer."""
     refund = _refund_of(operation)
-    Refund.objects.filter(pk=refund.pk, stripe_refund_id="").update(
+    confirmed = Refund.objects.filter(pk=refund.pk, stripe_refund_id="").update(
         stripe_refund_id=found["id"], status=refund_status(found["status"])
     )
     recount_refunds(refund.payment)
+    if confirmed:
+        refund.refresh_from_db(fields=["stripe_refund_id", "status"])
+        follow_outcome(refund=refund, was="", at=operation.finished_at or refund.created_at)
 
 
 def fail_refund(operation: Operation, problem: str) -> None:

@@ -150,3 +150,8 @@ def invoice_intents(found: Object) -> list[str]:
     """The payment intents that paid, or tried to pay, an invoice read with its payments."""
     payments = (found.get("payments") or {}).get("data", [])
     return [ref(paid["payment"].get("payment_intent")) for paid in payments]
+
+
+def invoice_tax_minor(found: Object) -> int:
+    """All tax of an invoice, inclusive and exclusive: both are part of its total."""
+    return sum(tax["amount"] for tax in found.get("total_taxes") or [])

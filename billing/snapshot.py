@@ -16,6 +16,7 @@ PATHS = {
     "charge": "/v1/charges/{}",
     "refund": "/v1/refunds/{}",
     "dispute": "/v1/disputes/{}",
+    "credit_note": "/v1/credit_notes/{}",
     "invoice": "/v1/invoices/{}",
     "payment_method": "/v1/payment_methods/{}",
     "setup_intent": "/v1/setup_intents/{}",
@@ -55,12 +56,14 @@ def take(
     stripe_customer_id: str,
     touched: Iterable[Touched],
     known_subscription_ids: Iterable[str],
+    known_refunded_ids: Iterable[str],
     full: bool,
 ) -> Snapshot:
     """Read the customer, all its subscriptions, and what they and `touched` lead to.
 
     `full` reads its whole history instead of what is touched. Subscriptions that we know and the
-    list lacks are asked for one by one: a short list never ends anybody's access.
+    list lacks are asked for one by one: a short list never ends anybody's access. Charges of
+    `known_refunded_ids` are asked for their refunds also when Stripe counts none any more.
     """
     snapshot = Snapshot(customer=gateway.read(f"/v1/customers/{stripe_customer_id}"))
     if not snapshot.customer.get("deleted"):
@@ -74,7 +77,7 @@ def take(
     for kind, stripe_id in touched:
         if kind in PATHS:
             _add(snapshot, kind, stripe_id)
-    _follow(snapshot)
+    _follow(snapshot, set(known_refunded_ids))
     return snapshot
 
 
@@ -86,6 +89,7 @@ def _add_lists(snapshot: Snapshot, stripe_customer_id: str, *, full: bool) -> No
             ("/v1/payment_intents", {}),
             ("/v1/charges", {"expand": ["data.balance_transaction"]}),
             ("/v1/invoices", {"expand": ["data.payments"]}),
+            ("/v1/credit_notes", {}),
         ]
     for path, params in lists:
         for found in gateway.read_all(path, customer=stripe_customer_id, **params):
@@ -101,19 +105,24 @@ def _add(snapshot: Snapshot, kind: str, stripe_id: str) -> None:
         snapshot.gone.append(stripe_id)
 
 
-def _follow(snapshot: Snapshot) -> None:
+def _follow(snapshot: Snapshot, refunded_ids: set[str]) -> None:
     """From what was read to the money behind it: sessions and refunds lead to their charge."""
     for session in snapshot.of("checkout.session"):
         _add(snapshot, "payment_intent", ref(session.get("payment_intent")))
         _add(snapshot, "invoice", ref(session.get("invoice")))
     for refund in [*snapshot.of("refund"), *snapshot.of("dispute")]:
         _add(snapshot, "charge", ref(refund["charge"]))
+    for note in snapshot.of("credit_note"):
+        _add(snapshot, "invoice", ref(note["invoice"]))
     for invoice in snapshot.of("invoice"):
         for paid in (invoice.get("payments") or {}).get("data", []):
             _add(snapshot, "payment_intent", ref(paid["payment"].get("payment_intent")))
     for intent in snapshot.of("payment_intent"):
         _add(snapshot, "charge", ref(intent["latest_charge"]))
     for charge in snapshot.of("charge"):
-        if charge["amount_refunded"] or charge["refunded"]:
+        if charge["amount_refunded"] or charge["id"] in refunded_ids:
             for found in gateway.read_all("/v1/refunds", charge=charge["id"]):
+                snapshot.add(found)
+        if charge["disputed"]:
+            for found in gateway.read_all("/v1/disputes", charge=charge["id"]):
                 snapshot.add(found)

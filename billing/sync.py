@@ -12,12 +12,23 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import access, changes, duplicates, gateway, mirror, projections, shapes, snapshot
+from billing import (
+    access,
+    changes,
+    credit_notes,
+    disputes,
+    duplicates,
+    gateway,
+    mirror,
+    projections,
+    shapes,
+    snapshot,
+)
 from billing.customers import adopt_holder, find_holder
 from billing.duplicates import Bought
 from billing.gateway import Recording
 from billing.locks import HeldLock, customer_lock
-from billing.models import Price, Purchase, PurchaseState, StripeCustomer, Subscription
+from billing.models import Payment, Price, Purchase, StripeCustomer, Subscription
 from billing.provision import Sale, provision
 from billing.shapes import SubscriptionFacts
 from billing.snapshot import Snapshot, Touched
@@ -97,11 +108,14 @@ def _read(
         consumer=holder.consumer if holder else None
     )
     known_ids = list(known.values_list("stripe_subscription_id", flat=True))
+    refunded = Payment.objects.filter(consumer=holder.consumer if holder else None)
+    refunded = refunded.filter(refunded_minor__gt=0)
     try:
         return snapshot.take(
             stripe_customer_id=stripe_customer_id,
             touched=touched,
             known_subscription_ids=known_ids,
+            known_refunded_ids=refunded.values_list("stripe_charge_id", flat=True),
             full=full,
         )
     except gateway.StripeMissing as missing:
@@ -198,6 +212,10 @@ def _project_money(taken: Snapshot, holder: StripeCustomer, at: datetime) -> Non
         projections.project_refunds(payment=payment, found=of_charge, at=at)
     for found in taken.of("invoice"):
         projections.project_invoice(found=found, holder=holder, at=at)
+    for found in taken.of("dispute"):
+        disputes.project_dispute(found=found, holder=holder, at=at)
+    for found in taken.of("credit_note"):
+        credit_notes.project_credit_note(found=found, holder=holder, at=at)
 
 
 def _project_customer(
@@ -230,7 +248,8 @@ def _follow_subscription(
     is_double: bool,
 ) -> None:
     projections.project_subscription(facts=facts, holder=holder, prices=prices, at=at)
-    window = None if is_double else access.subscription_window(facts, grace=_grace(holder))
+    shut = is_double or disputes.period_is_lost(facts)
+    window = None if shut else access.subscription_window(facts, grace=_grace(holder))
     wanted = [WantedGrant(price.plan, *window) for price in prices] if window else []
     source = GrantSource.TRIAL if facts.status == "trialing" else GrantSource.SUBSCRIPTION
     _grant(holder, source, facts.stripe_subscription_id, wanted, report, at)
@@ -242,7 +261,7 @@ def _follow_subscription(
 def _follow_purchases(
     taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: datetime
 ) -> None:
-    """Purchases whose money was read: a full refund ends what they opened."""
+    """Purchases whose money was read: a full refund or a lost dispute ends what they opened."""
     intents = {shapes.ref(found["payment_intent"]) for found in taken.of("charge")}
     sessions = [found["id"] for found in taken.of("checkout.session")]
     bought = Purchase.objects.select_related("price__plan__api", "checkout")
@@ -250,8 +269,8 @@ def _follow_purchases(
     touched = bought.filter(stripe_payment_intent_id__in=intents - {""})
     for purchase in touched | bought.filter(checkout__stripe_session_id__in=sessions):
         state = projections.project_purchase_state(purchase=purchase, at=at)
-        refunded = state == PurchaseState.REFUNDED
-        window = None if refunded else (purchase.created_at, None)
+        is_open = disputes.gives_access(purchase, state)
+        window = (purchase.created_at, None) if is_open else None
         wanted = [WantedGrant(purchase.price.plan, *window)] if window else []
         source_ref = purchase.stripe_payment_intent_id or purchase.public_id
         _grant(holder, GrantSource.PURCHASE, source_ref, wanted, report, at)

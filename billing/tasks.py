@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing import inbox, missed, operations, sweep
+from billing import inbox, missed, operations, refund_steps, sweep
 from config.clock import now
 
 
@@ -28,3 +28,9 @@ def sweep_checkouts() -> int:
 def fetch_missed_events() -> int:
     """Take in events that Stripe made and we never received."""
     return missed.fetch_missed_events(at=now())
+
+
+@shared_task
+def work_requests() -> int:
+    """Go on with refunds that staff asked for, and end those to which nobody agreed."""
+    return refund_steps.work_requests(clock=now)

@@ -29,6 +29,7 @@ BEAT: dict[str, float] = {
     "config.heartbeat": 10,
     "billing.tasks.work_inbox": 10,
     "billing.tasks.settle_operations": 15,
+    "billing.tasks.work_requests": 15,
     "billing.tasks.sweep_checkouts": MINUTE,
     "billing.tasks.fetch_missed_events": 5 * MINUTE,
     "keystore.tasks.deliver_hooks": 10,

@@ -92,3 +92,25 @@ def sell(plan, sandbox, *, amount_minor, currency="usd", interval="month"):
         currency=currency,
         interval=interval,
     )
+
+
+@pytest.fixture
+def bought_once(clock):
+    """Buys a one-off price for a consumer, as they do; returns the payment."""
+    from urllib.parse import urlsplit
+
+    from billing.checkout import Wish, fulfil_checkout, start_checkout
+    from billing.models import CheckoutMode, Payment
+
+    card = {"number": "4242424242424242", "expiry": "12/34", "cvc": "123"}
+
+    def buy(consumer, price):
+        wish = Wish(consumer=consumer, price=price, mode=CheckoutMode.PAYMENT)
+        begun = start_checkout(wish=wish, actor="system", at=clock())
+        page = urlsplit(begun.session_url).path
+        form = {**card, "name": "A", "email": "a@b.example"}
+        clock.sandbox.open_page("POST", page, query={}, form=form)
+        fulfil_checkout(checkout=begun, clock=clock)
+        return Payment.objects.latest("pk")
+
+    return buy

@@ -1,0 +1,95 @@
+"""What stands against giving back money now: asked before the click and again at it."""
+
+from collections.abc import Iterator
+
+from django.db.models import Max
+
+from billing.models import Dispute, Operation, OperationKind, Payment, RefundLimit, RefundRequest
+from billing.models.operations import OPEN_STATES
+from billing.models.refund_requests import OPEN_REQUESTS
+from billing.money import shown
+from config.errors import Conflict, InvalidInput
+
+# A bank that only inquires has taken nothing yet; what is over stands against nothing.
+HARMLESS_DISPUTES = (
+    "warning_needs_response",
+    "warning_under_review",
+    "warning_closed",
+    "won",
+    "prevented",
+)
+
+
+class RefundBlocked(Conflict):
+    code = "refund_blocked"
+
+
+def left_minor(payment: Payment) -> int:
+    return payment.captured_minor - payment.refunded_minor
+
+
+def refuse_amount(*, payment: Payment, amount_minor: int) -> None:
+    """Raises InvalidInput for nothing and less, RefundBlocked for more than is left."""
+    if amount_minor <= 0:
+        raise InvalidInput("A refund must be for more than nothing.")
+    if amount_minor > left_minor(payment):
+        left = shown(left_minor(payment), payment.currency)
+        raise RefundBlocked(f"Only {left} of this payment is left to give back.")
+
+
+def refuse_blocked(*, payment: Payment, apart_from: RefundRequest | None = None) -> None:
+    """Raises RefundBlocked with all that stands against a refund of the payment."""
+    found = blocks_of(payment, apart_from=apart_from)
+    if found:
+        raise RefundBlocked(" ".join(found))
+
+
+def blocks_of(payment: Payment, *, apart_from: RefundRequest | None = None) -> list[str]:
+    """Each reason why no refund of the payment can begin, in a sentence."""
+    return list(_blocks(payment, apart_from))
+
+
+def _blocks(payment: Payment, apart_from: RefundRequest | None) -> Iterator[str]:
+    if payment.status != "succeeded":
+        yield f"This payment is {payment.status}: there is nothing to give back."
+    elif left_minor(payment) <= 0:
+        yield "All of this payment was given back before."
+    yield from _disputes(payment)
+    others = RefundRequest.objects.filter(payment=payment, state__in=OPEN_REQUESTS)
+    open_one = others.exclude(pk=apart_from.pk if apart_from else None).first()
+    if open_one is not None:
+        yield f"Request {open_one} by {open_one.requested_by} is {open_one.state}: end it first."
+    elif _is_refund_under_way(payment):
+        yield "An earlier refund of this payment has no outcome yet. Wait for it, then try again."
+
+
+def _disputes(payment: Payment) -> Iterator[str]:
+    found = Dispute.objects.filter(payment=payment)
+    for dispute in found.exclude(status__in=HARMLESS_DISPUTES):
+        yield (
+            f"The buyer's bank took this money back itself (dispute {dispute}, "
+            f"{dispute.status.replace('_', ' ')}): a refund would pay twice. "
+            "Answer the dispute at Stripe."
+        )
+    if payment.disputed and not found.exists():
+        yield "This payment is disputed: a refund would pay twice. Answer the dispute at Stripe."
+
+
+def _is_refund_under_way(payment: Payment) -> bool:
+    return Operation.objects.filter(
+        kind=OperationKind.REFUND, subject=payment.stripe_charge_id, state__in=OPEN_STATES
+    ).exists()
+
+
+def approval_reason(*, payment: Payment, amount_minor: int) -> str:
+    """Why a second person must agree; "" when nobody need. Counted over all refunds of the
+    payment, so that a large one cannot be given in small parts.
+    """
+    limits = RefundLimit.objects.filter(project=payment.project_id, currency=payment.currency)
+    limit = limits.aggregate(most=Max("approval_above_minor"))["most"]
+    currency = payment.currency.upper()
+    if limit is None:
+        return f"the project has no limit for {currency}, so every refund needs a second person"
+    if payment.refunded_minor + amount_minor > limit:
+        return f"above {shown(limit, payment.currency)} per payment a second person must agree"
+    return ""
