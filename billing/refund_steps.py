@@ -144,13 +144,14 @@ def _want_change(request: RefundRequest, at: datetime) -> bool:
     assert subscription is not None
     if subscription.status in access.ENDED:
         return False
-    now_or_later = {
-        AfterRefund.CANCEL_NOW: subscriptions.want_cancel,
-        AfterRefund.CANCEL_AT_PERIOD_END: subscriptions.want_cancel_at_period_end,
-    }[AfterRefund(request.after)]
-    request.cancel_operation = now_or_later(
-        subscription=subscription, actor=request.requested_by, at=at
-    )
+    actor = request.requested_by
+    if request.after == AfterRefund.CANCEL_NOW:
+        operation = subscriptions.want_cancel(subscription=subscription, actor=actor, at=at)
+    else:
+        operation = subscriptions.want_cancel_at_period_end(
+            subscription=subscription, actor=actor, at=at
+        )
+    request.cancel_operation = operation
     request.save(update_fields=["cancel_operation"])
     return True
 
