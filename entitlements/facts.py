@@ -50,6 +50,7 @@ def _plan_facts(plan: Plan) -> PlanFacts:
 
 
 def grant_facts(grant: Grant) -> GrantFacts:
+    """The grant as a plain value; it need not be saved."""
     feature = grant.feature
     return GrantFacts(
         sequence=grant.pk,

@@ -11,7 +11,6 @@ from unfold.enums import ActionVariant
 
 from billing.admin.consumer.page import page_of
 from billing.admin.consumer_forms import (
-    GiveGrantDialog,
     RevokeFeatureDialog,
     RevokeGrantDialog,
     RevokeKeyDialog,
@@ -21,8 +20,9 @@ from billing.desk import sync_now
 from billing.search import consumers_matching
 from config.clock import now
 from entitlements.admin import revoke
+from entitlements.admin.give import GIVE, GiveGrantDialog
 from entitlements.selectors import feature_by_code
-from entitlements.services import give_grant, revoke_feature
+from entitlements.services import revoke_feature
 from keystore.admin import personal
 from keystore.admin.dialogs import carry_out
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
@@ -100,20 +100,14 @@ class ConsumerAdmin(ReadOnlyAdmin):
         icon="add_circle",
         variant=ActionVariant.PRIMARY,
         permissions=["give"],
-        dialog={
-            "title": "Give a grant",
-            "description": "Opens a plan or a feature until it ends.",
-            "form_class": GiveGrantDialog,
-        },
+        dialog={**GIVE, "form_class": GiveGrantDialog, "form_submit_text": "Preview"},
     )
     def give(self, request: HttpRequest, form: GiveGrantDialog, object_id: str) -> HttpResponse:
-        def deed() -> str:
-            grant = _give(form, actor_of(request))
-            end = grant.valid_to
-            until = f"until {end:%Y-%m-%d %H:%M} UTC" if end else "without end"
-            return f"{grant.plan or grant.feature} is open {until} ({grant.public_id})."
-
-        return carry_out(request, form, deed, back=page_url(object_id))
+        if not form.was_shown():
+            return form.show(request, GIVE, "Give")
+        return carry_out(
+            request, form, lambda: form.give(actor_of(request)), back=page_url(object_id)
+        )
 
     @action(
         description="Revoke a grant",
@@ -187,24 +181,6 @@ class ConsumerAdmin(ReadOnlyAdmin):
 
 def page_url(object_id: str) -> str:
     return reverse("admin:keystore_consumer_change", args=[object_id])
-
-
-def _give(form: GiveGrantDialog, actor: str) -> Any:
-    asked = form.cleaned_data
-    return give_grant(
-        consumer=form.consumer,
-        plan=asked["plan"],
-        feature=asked["feature"],
-        limit=asked["how_much"],
-        config=asked["config_value"],
-        valid_from=None,
-        valid_to=asked["until"],
-        reason=form.reason,
-        granted_by=actor,
-        idempotency_key=asked["wish"],
-        actor=actor,
-        at=now(),
-    )
 
 
 def _take(form: RevokeFeatureDialog, actor: str) -> str:

@@ -11,6 +11,8 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from config.errors import DomainError
+from keystore.admin.pages import row_or_404
+from keystore.models import Consumer
 
 LONGEST_REASON = 1000
 
@@ -33,6 +35,24 @@ class ReasonDialog(BaseDialogForm):
     @property
     def reason(self) -> str:
         return str(self.cleaned_data["deed_reason"])
+
+
+class ConsumerDialog(ReasonDialog):
+    """A dialog about one consumer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Whoever may not open the dialog is refused before it exists; no such consumer is a 404.
+        self.consumer: Consumer = row_or_404(
+            Consumer.objects.select_related("project"), self.object_id
+        )
+
+    def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
+        """A button in a row names its row in the address: chosen where it is on offer."""
+        row = self.request.GET.get("row", "")
+        if row and isinstance(field, forms.ChoiceField) and field.valid_value(row):
+            return row
+        return super().get_initial_for_field(field, field_name)
 
 
 def carry_out(

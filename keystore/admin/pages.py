@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from django.contrib.admin import SimpleListFilter
 from django.db import models
 from django.forms import ModelForm
 from django.http import Http404, HttpRequest, HttpResponse
@@ -57,7 +58,7 @@ class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
         """Only what the page's own filters ask: any other condition in the address would tell,
         letter by letter, what is masked or not shown at all.
         """
-        names = [one[0] if isinstance(one, tuple) else one for one in self.list_filter]
+        names = [_filtered(one) for one in self.list_filter]
         offered = any(lookup == name or lookup.startswith(f"{name}_") for name in names)
         return offered and super().lookup_allowed(lookup, value, request)
 
@@ -80,6 +81,13 @@ class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
         shown = {"title": str(self.opts.verbose_name).capitalize(), **(extra_context or {})}
         page: HttpResponse = super().change_view(request, object_id, form_url, shown)
         return page
+
+
+def _filtered(one: Any) -> str:
+    """What a filter calls itself in the address."""
+    if isinstance(one, type) and issubclass(one, SimpleListFilter):
+        return str(one.parameter_name)
+    return str(one[0] if isinstance(one, tuple) else one)
 
 
 class AuditedAdmin(ModelAdmin):

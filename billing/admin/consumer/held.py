@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from billing.admin.consumer import row_acts
-from billing.admin.consumer.tables import Section, day, label, link, newest, span
+from billing.admin.consumer.tables import Act, Section, day, label, link, newest, span
 from entitlements.admin import STATE_COLOURS as GRANT_COLOURS
+from entitlements.admin import acts_linked
 from entitlements.admin import state_of as state_of_grant
 from entitlements.models import Grant
 from keystore.admin.keys import STATE_COLOURS as KEY_COLOURS
@@ -28,11 +29,23 @@ def grants(consumer: Consumer, user: Any, at: datetime) -> Section:
             row.granted_by,
             f"{row.reason} ({row.ticket})" if row.ticket else row.reason,
         ],
-        acts=lambda row: row_acts.offered(
-            row_acts.GRANT_ACTS, row, row.public_id, consumer=consumer, user=user, at=at
-        ),
+        acts=lambda row: [
+            *_grant_acts(row, user, at),
+            *row_acts.offered(
+                row_acts.GRANT_ACTS, row, row.public_id, consumer=consumer, user=user, at=at
+            ),
+        ],
     )
     return Section("grants", "Grants, live and ended", table)
+
+
+def _grant_acts(grant: Grant, user: Any, at: datetime) -> list[Act]:
+    """What else can be done about the grant now: its own dialogs, which lead back here."""
+    return [
+        Act(title, f"{url}?from=consumer", dialog=dialog)
+        for title, url, dialog in acts_linked(grant, user, at)
+        if title != "Revoke"
+    ]
 
 
 def keys(consumer: Consumer, user: Any, at: datetime) -> Section:

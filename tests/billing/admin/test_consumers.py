@@ -6,7 +6,7 @@ from entitlements.models import Grant
 from entitlements.selectors import entitlements_of
 from keystore.models import AuditEntry
 from keystore.services import issue_key
-from tests.billing.admin.conftest import page_of, say
+from tests.billing.admin.conftest import page_of, press_twice, say
 from tests.conftest import NOON
 
 IN_MAY_2099 = "2099-05-01T12:00"
@@ -18,7 +18,7 @@ def wish_of(plan, **more):
 
 
 def test_grant_opens_the_plan_and_is_on_record(support, alice, pro):
-    answer = support.post(page_of(alice, "give"), wish_of(pro))
+    answer = press_twice(support, page_of(alice, "give"), wish_of(pro))
 
     grant = Grant.objects.get(consumer=alice)
     entry = AuditEntry.objects.get(act="grant.give")
@@ -32,7 +32,7 @@ def test_grant_opens_the_plan_and_is_on_record(support, alice, pro):
 
 
 def test_message_says_what_the_grant_did(support, alice, pro):
-    support.post(page_of(alice, "give"), wish_of(pro))
+    press_twice(support, page_of(alice, "give"), wish_of(pro))
 
     said = support.get(page_of(alice)).content.decode()
 
@@ -40,8 +40,8 @@ def test_message_says_what_the_grant_did(support, alice, pro):
 
 
 def test_double_click_gives_one_grant(support, alice, pro):
-    support.post(page_of(alice, "give"), wish_of(pro))
-    support.post(page_of(alice, "give"), wish_of(pro))
+    press_twice(support, page_of(alice, "give"), wish_of(pro))
+    press_twice(support, page_of(alice, "give"), wish_of(pro))
 
     assert Grant.objects.count() == 1
 
@@ -64,7 +64,7 @@ def test_grant_needs_reason_end_and_thing(support, alice, pro, missing, said):
 
 
 def test_operator_may_give_without_end(operator, alice, pro):
-    operator.post(page_of(alice, "give"), {**wish_of(pro), "until": ""})
+    press_twice(operator, page_of(alice, "give"), {**wish_of(pro), "until": ""})
 
     assert Grant.objects.get().valid_to is None
 
@@ -75,7 +75,7 @@ def test_operator_may_give_without_end(operator, alice, pro):
 def test_limit_is_given_or_unlimited_said(support, alice, calls, value, limit):
     asked = say(what=f"feature:{calls.pk}", until=IN_MAY_2099, wish="admin:1", **value)
 
-    support.post(page_of(alice, "give"), asked)
+    press_twice(support, page_of(alice, "give"), asked)
 
     assert Grant.objects.get().limit == limit
 
