@@ -33,6 +33,7 @@ BEAT: dict[str, float] = {
     "billing.tasks.sweep_checkouts": MINUTE,
     "billing.tasks.fetch_missed_events": 5 * MINUTE,
     "keystore.tasks.deliver_hooks": 10,
+    "entitlements.tasks.refresh_due_answers": 15,
     "keystore.tasks.wipe_old_claims": HOUR,
     "keystore.tasks.prune_messages": 5 * MINUTE,
     "keystore.tasks.prune_stored_answers": 24 * HOUR,

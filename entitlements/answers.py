@@ -16,9 +16,11 @@ from entitlements.facts import Facts, facts_of
 from entitlements.models import Answer, Grant
 from entitlements.resolve import Entitlement, PlanHeld, next_change, plans_held, resolve
 from keystore.models import Consumer
+from keystore.outbox import tell
 
 # First half of the advisory lock that keeps a plan's contents still while answers are computed.
 PLAN_LOCK = 7_201
+CHANGED = "entitlements.changed"
 CONTENTS = ["body", "etag", "version", "changes_at", "computed_at"]
 
 
@@ -42,12 +44,15 @@ def lock_plan_for_change(plan_id: int) -> None:
 
 
 def store_answer(consumer: Consumer, at: datetime) -> Answer:
-    """Compute and keep the answer; the consumer is locked. The version grows if it changed."""
+    """Compute and keep the answer; the consumer is locked. If it changed the version grows, and
+    the project's hook endpoints are told.
+    """
     plan_ids = Grant.objects.filter(consumer=consumer, revoked_at=None, plan__isnull=False)
     lock_plan_for_reading(set(plan_ids.values_list("plan_id", flat=True)))
     facts = facts_of(consumer=consumer)
     stored = Answer.objects.filter(consumer=consumer).first()
     answer = stored or Answer(consumer=consumer, version=0)
+    old_version = answer.version
     if answer.body != answer_body(consumer, facts, at, answer.version):
         answer.version += 1
         answer.body = answer_body(consumer, facts, at, answer.version)
@@ -55,6 +60,10 @@ def store_answer(consumer: Consumer, at: datetime) -> Answer:
     answer.changes_at = next_change(facts.grants, at)
     answer.computed_at = at
     answer.save(force_insert=True) if stored is None else answer.save(update_fields=CONTENTS)
+    # The first answer about somebody who never had anything is no news.
+    if answer.version > old_version and (stored is not None or facts.grants):
+        data = orjson.loads(answer.body)
+        tell(project=consumer.project, kind=CHANGED, data=data, consumer=consumer, at=at)
     return answer
 
 

@@ -215,6 +215,16 @@ class Answer(models.Model):
     changes_at = models.DateTimeField(null=True)  # None: nothing changes by itself
     computed_at = models.DateTimeField()
 
+    class Meta:
+        indexes = [
+            # What time alone will change: the sweeper that tells of it.
+            models.Index(
+                fields=["changes_at"],
+                name="answer_by_change",
+                condition=Q(changes_at__isnull=False),
+            ),
+        ]
+
     def __str__(self) -> str:
         return f"answer {self.version} of {self.consumer}"
 

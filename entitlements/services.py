@@ -4,14 +4,15 @@ Each takes the consumer's lock first, so changes of one consumer happen one afte
 writes the ready answer before it ends.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
-from entitlements.answers import lock_consumer, lock_plan_for_change, store_answer
+from entitlements.answers import CHANGED, lock_consumer, lock_plan_for_change, store_answer
 from entitlements.facts import facts_of
 from entitlements.grants import (
     add_grant,
@@ -29,6 +30,11 @@ from entitlements.grants import (
 from entitlements.models import Answer, Effect, Feature, Grant, GrantSource, Plan
 from entitlements.resolve import END_OF_TIME, is_denied, latest_denials, offers_by_feature
 from keystore.models import Consumer
+from keystore.outbox import projects_that_hear
+
+logger = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 500  # answers that one turn of the sweeper computes
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +250,23 @@ def refresh_plan_answers(*, plan: Plan, at: datetime) -> int:
     lock_plan_for_change(plan.pk)
     holders = Grant.objects.filter(plan=plan, revoked_at=None).values("consumer_id")
     return Answer.objects.filter(consumer__in=holders).update(changes_at=at)
+
+
+def refresh_due_answers(*, clock: Callable[[], datetime], limit: int = MOST_AT_ONCE) -> int:
+    """Compute what has changed by time alone, for projects that want to be told: a grant that
+    began or ended. Others are made anew when somebody asks. Doing it twice tells nothing twice.
+    """
+    due = Answer.objects.filter(
+        changes_at__lte=clock(), consumer__project__in=projects_that_hear(kind=CHANGED)
+    )
+    found = list(due.select_related("consumer__project").order_by("changes_at")[:limit])
+    for answer in found:
+        try:
+            refresh_answer(consumer=answer.consumer, at=clock())
+        except DatabaseError:
+            # Somebody else holds this consumer: the next turn finds it again.
+            logger.warning("answers.busy", extra={"consumer": answer.consumer.public_id})
+    return len(found)
 
 
 def _wishes_by_key(source_ref: str, wanted: Sequence[WantedGrant]) -> dict[str, WantedGrant]:

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from keystore.correlation import current_request_id
 from keystore.doorbell import ring
@@ -53,10 +53,14 @@ def tell(
     """
     if kind not in KINDS:
         raise ValueError(f"{kind} is not a kind of message: {', '.join(KINDS)}")
-    wants = Q(kinds=[]) | Q(kinds__contains=[kind])
-    endpoints = list(HookEndpoint.objects.filter(wants, project=project, disabled_at=None))
+    endpoints = list(_active(kind).filter(project=project))
     if endpoints:
         write_message(endpoints, project=project, kind=kind, data=data, consumer=consumer, at=at)
+
+
+def projects_that_hear(*, kind: str) -> QuerySet[Any]:
+    """The ids of projects where an active endpoint wants `kind`."""
+    return _active(kind).values("project_id")
 
 
 @transaction.atomic
@@ -119,6 +123,11 @@ def body_of(message: OutboxMessage) -> bytes:
         return body
     url = f"{settings.PUBLIC_URL}/api/v1/hook-messages/{message.public_id}"
     return _body(message, {"too_large": True, "url": url})
+
+
+def _active(kind: str) -> QuerySet[HookEndpoint]:
+    wants = Q(kinds=[]) | Q(kinds__contains=[kind])
+    return HookEndpoint.objects.filter(wants, disabled_at=None)
 
 
 def _body(message: OutboxMessage, data: object) -> bytes:

@@ -57,6 +57,10 @@ class Migration(migrations.Migration):
             field=models.CharField(blank=True, max_length=100),
         ),
         migrations.AddIndex(
+            model_name='answer',
+            index=models.Index(condition=models.Q(('changes_at__isnull', False)), fields=['changes_at'], name='answer_by_change'),
+        ),
+        migrations.AddIndex(
             model_name='grant',
             index=models.Index(condition=models.Q(('revoked_at', None), ('valid_to__isnull', False)), fields=['valid_to'], name='grant_by_end'),
         ),
