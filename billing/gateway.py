@@ -20,6 +20,8 @@ from django.conf import settings
 from django.db import transaction
 from requests import exceptions as transport_errors
 
+from billing.stripe_errors import count_error
+from config.clock import now
 from config.errors import DomainError, Unavailable
 
 CONNECT_SECONDS = 3.0
@@ -130,7 +132,11 @@ def _send(method: str, path: str, params: Mapping[str, Any], **options: str) -> 
     if _seconds_left() <= 0:
         raise StripeUnavailable("Stripe did not answer in time. Try again in a moment.")
     client = _client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)
-    response = client.raw_request(method, path, **params, **options)
+    try:
+        response = client.raw_request(method, path, **params, **options)
+    except stripe.StripeError as problem:
+        count_error(code=_code_of(problem), path=path, at=now())
+        raise
     found = json.loads(response.body)
     assert isinstance(found, dict)
     return found
@@ -150,12 +156,16 @@ def read(path: str, **params: Any) -> Object:
 
 def read_all(path: str, **params: Any) -> list[Object]:
     """Every object of a list, newest first, over all its pages."""
-    found: list[Object] = []
+    return [found for page in read_pages(path, **params) for found in page]
+
+
+def read_pages(path: str, **params: Any) -> Iterator[list[Object]]:
+    """The same page by page, for lists that need not fit into memory."""
     while True:
         page = read(path, limit=PAGE_SIZE, **params)
-        found += page["data"]
+        yield page["data"]
         if not page["has_more"]:
-            return found
+            return
         params["starting_after"] = page["data"][-1]["id"]
 
 
@@ -189,6 +199,11 @@ def _surely_not_sent(problem: stripe.APIConnectionError) -> bool:
         return True
     # requests wraps urllib3's NewConnectionError: the connection never came to be.
     return isinstance(cause, transport_errors.ConnectionError) and "NewConnection" in str(cause)
+
+
+def _code_of(problem: stripe.StripeError) -> str:
+    """Stripe's code, else the kind of error: "resource_missing", "RateLimitError"."""
+    return problem.code or type(problem).__name__
 
 
 def _say(problem: stripe.StripeError) -> str:

@@ -14,9 +14,11 @@ from django.db import DatabaseError, transaction
 from django.db.models import F, Q, QuerySet
 
 from billing import catalog_events, gateway
+from billing.attempts import kind_of, note_attempts
 from billing.models import InboxEvent, InboxState, Invoice, Payment
 from billing.receipt import customer_of, reason_to_ignore
 from billing.shapes import ref
+from billing.snapshot import Touched
 from billing.sync import NotOurs, SyncReport, sync_customer
 from config.errors import Conflict, DomainError, Unavailable
 from keystore import audit
@@ -86,7 +88,7 @@ def _lease_siblings(event: InboxEvent, at: datetime) -> None:
 
 def _work(event: InboxEvent, clock: Clock) -> int:
     try:
-        customer_id = event.stripe_customer_id or _resolve_customer(event)
+        customer_id = event.stripe_customer_id or resolve_customer(event)
         if customer_id:
             return _sync(event, customer_id, clock)
         note = catalog_events.follow(event)
@@ -112,20 +114,21 @@ def _sync(event: InboxEvent, customer_id: str, clock: Clock) -> int:
         Q(stripe_customer_id=customer_id) | Q(pk=event.pk), state=InboxState.PENDING
     )
     batch = list(waiting.order_by("pk")[:MOST_TOGETHER])
-    touched = [
-        (inner.get("object", ""), each.object_id) for each in batch for inner in [_object(each)]
-    ]
+    touched = [touched_by(each) for each in batch]
 
     def mark_done(report: SyncReport) -> None:
+        at, note = clock(), report.summary()
+        note_attempts(events=batch, outcome=InboxState.DONE, said=note, at=at)
         InboxEvent.objects.filter(
             pk__in=[each.pk for each in batch], state=InboxState.PENDING
         ).update(
             state=InboxState.DONE,
             stripe_customer_id=customer_id,
-            note=report.summary(),
+            note=note,
             lease_until=None,
             last_error="",
-            finished_at=clock(),
+            failure="",
+            finished_at=at,
         )
         # More than one sync serves: the rest need not wait for the lease to run out.
         waiting.update(lease_until=None)
@@ -148,13 +151,18 @@ def _record_batch(batch: list[InboxEvent], report: SyncReport, at: datetime) -> 
         )
 
 
+def touched_by(event: InboxEvent) -> Touched:
+    """The object that the event is about, as a sync wants it named."""
+    return _object(event).get("object", ""), event.object_id
+
+
 def _object(event: InboxEvent) -> gateway.Object:
     data = event.payload.get("data")
     inner = data.get("object") if isinstance(data, dict) else None
     return inner if isinstance(inner, dict) else {}
 
 
-def _resolve_customer(event: InboxEvent) -> str:
+def resolve_customer(event: InboxEvent) -> str:
     """Refunds and disputes name only their charge, payments of invoices only the invoice: ask
     our own rows first, then Stripe.
     """
@@ -171,10 +179,12 @@ def _resolve_customer(event: InboxEvent) -> str:
     return ""
 
 
+@transaction.atomic
 def _finish(event: InboxEvent, state: InboxState, note: str, at: datetime) -> int:
+    note_attempts(events=[event], outcome=state, said=note, at=at)
     _siblings(event).update(lease_until=None)  # theirs is another end, and need not wait
     return InboxEvent.objects.filter(pk=event.pk, state=InboxState.PENDING).update(
-        state=state, note=note, lease_until=None, finished_at=at
+        state=state, note=note, lease_until=None, last_error="", failure="", finished_at=at
     )
 
 
@@ -194,14 +204,18 @@ def _fail(event: InboxEvent, problem: Exception, at: datetime) -> int:
         extra={"event_id": event.event_id, "attempts": event.attempts, "why": said},
         exc_info=not isinstance(problem, DomainError),
     )
-    _let_siblings_wait(event, at if parked else next_attempt_at)
-    return InboxEvent.objects.filter(pk=event.pk, state=InboxState.PENDING).update(
-        state=InboxState.PARKED if parked else InboxState.PENDING,
-        lease_until=None,
-        next_attempt_at=next_attempt_at,
-        last_error=said,
-        finished_at=at if parked else None,
-    )
+    state = InboxState.PARKED if parked else InboxState.PENDING
+    with transaction.atomic():
+        note_attempts(events=[event], outcome=state, said=said, at=at)
+        _let_siblings_wait(event, at if parked else next_attempt_at)
+        return InboxEvent.objects.filter(pk=event.pk, state=InboxState.PENDING).update(
+            state=state,
+            lease_until=None,
+            next_attempt_at=next_attempt_at,
+            last_error=said,
+            failure=kind_of(said),
+            finished_at=at if parked else None,
+        )
 
 
 def _let_siblings_wait(event: InboxEvent, until: datetime) -> None:
@@ -244,5 +258,6 @@ def replay(*, event: InboxEvent, actor: str, reason: str, at: datetime) -> None:
         lease_until=None,
         note="",
         last_error="",
+        failure="",
         finished_at=None,
     )

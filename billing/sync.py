@@ -97,6 +97,34 @@ def sync_customer(
         raise gateway.StripeUnavailable(f"The mirror of {stripe_customer_id} does not close.")
 
 
+def rehearse_sync(
+    *,
+    stripe_customer_id: str,
+    clock: Callable[[], datetime],
+    touched: Iterable[Touched] = (),
+    compare: Callable[[Consumer], Callable[[], list[str]]],
+) -> list[str]:
+    """What a sync would change now: Stripe is read first and without any lock, then everything
+    but the mirror is written in one short transaction that is rolled back.
+
+    `compare` is called with the consumer before anything is written; what it returns is called
+    afterwards and says what became different. Raises NotOurs, StripeUnavailable.
+    """
+    gateway.refuse_inside_transaction()
+    holder = find_holder(stripe_customer_id=stripe_customer_id)
+    taken = _read(stripe_customer_id, holder, touched, full=False)
+    with transaction.atomic():
+        holder = _holder(taken)
+        differences = compare(holder.consumer)
+        report = SyncReport(consumer=holder.consumer, gone=taken.gone)
+        _project(taken, holder, report, clock())
+        said = differences()
+        transaction.set_rollback(True)
+    if report.customer_deleted:
+        said.append("The customer was deleted at Stripe.")
+    return [*said, *(f"{gone} is not at Stripe any more." for gone in report.gone)]
+
+
 def _read(
     stripe_customer_id: str,
     holder: StripeCustomer | None,

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from billing import inbox, missed, operations, refund_steps, sweep
+from billing import inbox, invariants, missed, operations, refund_steps, replays, sweep
 from config.clock import now
 
 
@@ -34,3 +34,15 @@ def fetch_missed_events() -> int:
 def work_requests() -> int:
     """Go on with refunds that staff asked for, and end those to which nobody agreed."""
     return refund_steps.work_requests(clock=now)
+
+
+@shared_task
+def work_replays() -> int:
+    """Go on with replays of many events."""
+    return replays.work_replays(clock=now)
+
+
+@shared_task
+def check_invariants() -> int:
+    """Look at the promises; returns how many are broken."""
+    return sum(row.violations > 0 for row in invariants.check_all(at=now()))

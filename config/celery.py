@@ -1,4 +1,4 @@
-"""The task queue: its settings, the one table of periodic jobs, and the request id in headers.
+"""The task queue: its settings, and the request id in headers.
 
 Celery rings, rows remember: whatever is lost here is found again by the periodic jobs.
 """
@@ -15,29 +15,15 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from config import heartbeat
+from config import jobruns as jobruns  # connects its signals
 from config.checks import refuse_dangerous_settings
+from config.schedule import BEAT, MINUTE
 from keystore.correlation import bound, current_request_id
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-MINUTE = 60
-HOUR = 60 * MINUTE
 REQUEST_ID_HEADER = "latchkey_request_id"
 VISIBILITY_SECONDS = 120  # longer than any task may run, so that none is handed out twice
-
-BEAT: dict[str, float] = {
-    "config.heartbeat": 10,
-    "billing.tasks.work_inbox": 10,
-    "billing.tasks.settle_operations": 15,
-    "billing.tasks.work_requests": 15,
-    "billing.tasks.sweep_checkouts": MINUTE,
-    "billing.tasks.fetch_missed_events": 5 * MINUTE,
-    "keystore.tasks.deliver_hooks": 10,
-    "entitlements.tasks.refresh_due_answers": 15,
-    "keystore.tasks.wipe_old_claims": HOUR,
-    "keystore.tasks.prune_messages": 5 * MINUTE,
-    "keystore.tasks.prune_stored_answers": 24 * HOUR,
-}
 
 app = Celery("latchkey")
 app.conf.update(

@@ -263,6 +263,10 @@ LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+# --- Seen from outside --------------------------------------------------------------------------
+# Bearer token of /metrics. "": only callers on this machine may read them.
+METRICS_TOKEN = env("METRICS_TOKEN", default="")
+
 # --- Logs and mail ------------------------------------------------------------------------------
 LOG_LEVEL = env("LOG_LEVEL", default="INFO").upper()
 LOG_FORMAT = env("LOG_FORMAT", default="json")  # json, or text for people
@@ -297,3 +301,4 @@ DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="latchkey@localhost")
 ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
 
 from config.adminui import UNFOLD  # noqa: E402, F401  the admin's look, kept in one place
+from config.schedule import BEAT as JOB_SCHEDULE  # noqa: E402, F401  which job should have run

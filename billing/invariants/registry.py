@@ -1,0 +1,12 @@
+"""All promises, in the order in which they are shown."""
+
+from billing.invariants import access, machine, money
+from billing.invariants.found import Check, Found
+
+__all__ = ["CHECKS", "Check", "Found", "check_named"]
+
+CHECKS: tuple[Check, ...] = (*money.CHECKS, *access.CHECKS, *machine.CHECKS)
+
+
+def check_named(code: str) -> Check | None:
+    return next((check for check in CHECKS if check.code == code), None)

@@ -1,0 +1,23 @@
+"""The one table of periodic jobs: the task and how often beat rings it, in seconds.
+
+Read by Celery's beat and by whoever asks which job did not run.
+"""
+
+MINUTE = 60
+HOUR = 60 * MINUTE
+
+BEAT: dict[str, float] = {
+    "config.heartbeat": 10,
+    "billing.tasks.work_inbox": 10,
+    "billing.tasks.work_replays": 15,
+    "billing.tasks.settle_operations": 15,
+    "billing.tasks.work_requests": 15,
+    "billing.tasks.sweep_checkouts": MINUTE,
+    "billing.tasks.fetch_missed_events": 5 * MINUTE,
+    "billing.tasks.check_invariants": 5 * MINUTE,
+    "keystore.tasks.deliver_hooks": 10,
+    "keystore.tasks.wipe_old_claims": HOUR,
+    "keystore.tasks.prune_messages": 5 * MINUTE,
+    "keystore.tasks.prune_stored_answers": 24 * HOUR,
+    "entitlements.tasks.refresh_due_answers": 15,
+}

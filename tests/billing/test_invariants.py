@@ -1,0 +1,349 @@
+"""Each promise is seen broken when it is, and only then; people are told once."""
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.conf import settings as configuration
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from billing.invariants import CHECKS, check_all, check_named
+from billing.models import (
+    Checkout,
+    InvariantCheck,
+    Operation,
+    Payment,
+    Refund,
+    RefundRequest,
+    StripeCustomer,
+    Subscription,
+)
+from entitlements.models import Answer, Grant
+from entitlements.services import refresh_answer
+from keystore import jobs
+from keystore.models import ApiKey, HookDelivery, HookEndpoint, OutboxMessage
+from tests.billing.admin.conftest import an_event
+from tests.conftest import NOON
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def jobs_that_ran(db):
+    for name in configuration.JOB_SCHEDULE:
+        jobs.finish(name=name, failed=False, result="", milliseconds=1, at=NOON)
+
+
+@pytest.fixture
+def plant(alice, pro):
+    return Plant(alice, pro)
+
+
+class Plant:
+    """Breaks promises by writing rows past the services."""
+
+    def __init__(self, consumer, plan):
+        self.consumer, self.plan = consumer, plan
+        self.own = {"project": consumer.project, "consumer": consumer}
+
+    def subscription(self, **fields):
+        values = {
+            "stripe_subscription_id": "sub_1",
+            "status": "active",
+            "currency": "usd",
+            "current_period_start": NOON - HOUR,
+            "current_period_end": NOON + HOUR,
+            "started_at": NOON - HOUR,
+            "synced_at": NOON - HOUR,
+        }
+        return Subscription.objects.create(**self.own, **{**values, **fields})
+
+    def payment(self, **fields):
+        return Payment.objects.create(
+            **self.own,
+            stripe_charge_id="ch_1",
+            status="succeeded",
+            currency="usd",
+            captured_minor=1000,
+            created_at=NOON,
+            synced_at=NOON,
+            **fields,
+        )
+
+    def refund(self, payment, amount):
+        return Refund.objects.create(
+            project=payment.project,
+            payment=payment,
+            status="succeeded",
+            amount_minor=amount,
+            currency="usd",
+            stripe_refund_id=f"re_{amount}",
+        )
+
+    def key(self, number=1, **fields):
+        return ApiKey.objects.create(
+            **self.own,
+            digest=f"{number:064}",
+            prefix="lk_test_abc",
+            last4=f"{number:04}",
+            **{"provisioned_for": "sub_1:default", "created_at": NOON - HOUR, **fields},
+        )
+
+    def grant(self, source_ref="sub_1"):
+        return Grant.objects.create(
+            **self.own,
+            plan=self.plan,
+            source="subscription",
+            source_ref=source_ref,
+            valid_from=NOON - HOUR,
+            idempotency_key=source_ref,
+        )
+
+    # --- one for each promise; what is returned is named in the finding ---
+
+    def refunds_within_captured(self):
+        payment = self.payment(refunded_minor=1000)
+        self.refund(payment, 600)
+        self.refund(payment, 500)
+        return "ch_1"
+
+    def ledger_equals_refunds(self):
+        self.refund(self.payment(refunded_minor=300), 200)
+        return "3.00 USD"
+
+    def operations_have_outcomes(self):
+        made = Operation.objects.create(
+            project=self.consumer.project,
+            kind="refund",
+            path="/v1/refunds",
+            params={},
+            state="unknown",
+            actor="x",
+            created_at=NOON - timedelta(minutes=16),
+        )
+        return str(made)
+
+    def paid_checkouts_are_fulfilled(self):
+        price = self.plan.prices.create(
+            project=self.consumer.project,
+            stripe_price_id="price_1",
+            kind="one_off",
+            amount_minor=900,
+            currency="usd",
+        )
+        made = Checkout.objects.create(
+            **self.own,
+            price=price,
+            plan=self.plan,
+            mode="payment",
+            state="complete",
+            stripe_payment_intent_id="pi_1",
+            completed_at=NOON - HOUR,
+        )
+        return made.public_id
+
+    def refund_requests_expire(self):
+        made = RefundRequest.objects.create(
+            **self.own,
+            payment=self.payment(),
+            amount_minor=100,
+            currency="usd",
+            reason="x",
+            wish="w",
+            state="awaiting",
+            requested_by="staff:sam",
+            expires_at=NOON - HOUR,
+        )
+        return made.public_id
+
+    def subscriptions_renew(self):
+        self.subscription(current_period_end=NOON - timedelta(hours=3))
+        return "sub_1"
+
+    def periods_have_begun(self):
+        self.subscription(current_period_start=NOON + timedelta(minutes=6))
+        return "sub_1"
+
+    def subscribers_exist(self):
+        self.subscription()
+        StripeCustomer.objects.create(**self.own, stripe_customer_id="cus_1", deleted_at=NOON)
+        return "sub_1"
+
+    def grants_end_with_subscriptions(self):
+        self.subscription(status="canceled")
+        self.grant()
+        refresh_answer(consumer=self.consumer, at=NOON)
+        return "sub_1 has ended"
+
+    def keys_end_with_access(self):
+        self.key()
+        return "sub_1:default"
+
+    def one_key_per_slot(self):
+        with connection.cursor() as cursor:
+            cursor.execute("DROP INDEX IF EXISTS key_once_per_slot")
+        self.grant()
+        refresh_answer(consumer=self.consumer, at=NOON)
+        self.key(1)
+        self.key(2)
+        return "2 usable keys"
+
+    def answers_follow_grants(self):
+        refresh_answer(consumer=self.consumer, at=NOON)
+        self.grant()
+        return "alice"
+
+    def events_are_worked_off(self):
+        an_event("evt_1", received_at=NOON - timedelta(minutes=16), last_error="no answer")
+        return "no answer"
+
+    def no_event_is_parked(self):
+        an_event("evt_1", state="parked", last_error="poison")
+        return "poison"
+
+    def ended_events_say_why(self):
+        an_event("evt_1", state="done", received_at=NOON, finished_at=NOON)
+        return "evt_1"
+
+    def webhooks_arrive(self):
+        for number, deliveries, minutes in [(1, 1, 40), (2, 0, 20)]:
+            at = NOON - timedelta(minutes=minutes)
+            values = {"stripe_created_at": at, "received_at": at, "deliveries": deliveries}
+            an_event(f"evt_{number}", state="done", note="x", finished_at=at, **values)
+        return "the last webhook came 2026-03-01 11:20"
+
+    def audit_is_guarded(self):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "ALTER TABLE keystore_auditentry DISABLE TRIGGER keystore_audit_is_append_only"
+            )
+        return "switched off"
+
+    def hooks_are_delivered(self):
+        project = self.consumer.project
+        made = HookDelivery.objects.create(
+            project=project,
+            message=OutboxMessage.objects.create(project=project, kind="x", data={}),
+            endpoint=HookEndpoint.objects.create(project=project, url="https://a.example/"),
+            next_attempt_at=NOON - HOUR,
+        )
+        return made.public_id
+
+    def jobs_run(self):
+        jobs.finish(
+            name="billing.tasks.work_inbox",
+            failed=False,
+            result="",
+            milliseconds=1,
+            at=NOON - timedelta(minutes=2),
+        )
+        return "billing.tasks.work_inbox"
+
+
+PLANTED = [check.code for check in CHECKS if check.code != "no-old-transactions"]
+
+
+def broken():
+    return {row.code: row for row in check_all(at=NOON) if row.violations}
+
+
+@pytest.mark.parametrize("code", PLANTED)
+def test_a_broken_promise_is_found_and_named(plant, code):
+    name = getattr(plant, code.replace("-", "_"))()
+
+    found = broken()
+
+    # Of one planted defect the two sums of money speak together.
+    assert set(found) - {"ledger-equals-refunds"} | {code} == {code}
+    example = found[code].examples[0]
+    assert name in f"{example['object']} {example['detail']}"
+    assert found[code].failing_since == NOON
+
+
+def test_all_promises_hold_where_nothing_is_wrong(plant):
+    plant.subscription()
+    plant.grant()
+    plant.key()
+    refresh_answer(consumer=plant.consumer, at=NOON)
+    plant.refund(plant.payment(refunded_minor=200), 200)
+
+    assert broken() == {}
+
+
+def test_a_plain_hour_without_events_is_no_silence(db):
+    an_event("evt_1", state="done", note="x", finished_at=NOON, received_at=NOON - HOUR)
+
+    assert broken() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_old_transaction_is_found(monkeypatch):
+    monkeypatch.setattr("billing.invariants.machine.LONGEST_TRANSACTION_SECONDS", 0)
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("SELECT 1")
+            (row,) = check_all(at=NOON, checks=[check_named("no-old-transactions")])
+    finally:
+        other.close()
+
+    assert row.violations == 1
+    assert "process" in row.examples[0]["object"]
+
+
+def test_people_are_told_once_and_again_after_it_held(plant, mailoutbox, settings):
+    settings.ALERT_EMAILS = ["ops@example.com"]
+    event = an_event("evt_1", state="parked", last_error="poison")
+    check_all(at=NOON)
+    check_all(at=NOON + timedelta(minutes=5), checks=[check_named("no-event-is-parked")])
+    assert [mail.to for mail in mailoutbox] == [["ops@example.com"]]
+    assert "poison" in mailoutbox[0].body
+
+    event.delete()
+    check_all(at=NOON)
+    assert InvariantCheck.objects.get(code="no-event-is-parked").failing_since is None
+    an_event("evt_2", state="parked", last_error="poison")
+    check_all(at=NOON)
+    assert len(mailoutbox) == 2
+
+
+def test_a_check_that_cannot_be_made_counts_as_broken(plant):
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE keystore_hookdelivery RENAME COLUMN state TO stat")
+
+    found = broken()
+
+    assert set(found) == {"hooks-are-delivered"}
+    assert found["hooks-are-delivered"].examples[0]["object"] == "the check itself"
+
+
+def test_the_command_names_what_is_broken_and_ends_with_1(plant):
+    plant.no_event_is_parked()
+    out = StringIO()
+
+    with pytest.raises(CommandError, match="1 of 1 promises are broken") as ended:
+        call_command("check_invariants", "no-event-is-parked", stdout=out)
+
+    assert ended.value.returncode == 1
+    assert "BROKEN No event was given up" in out.getvalue()
+    assert "poison" in out.getvalue()
+
+
+def test_the_command_knows_its_promises(db):
+    out = StringIO()
+    call_command("check_invariants", "--list", stdout=out)
+
+    assert out.getvalue().count("\n") == len(CHECKS)
+    with pytest.raises(CommandError, match="No such promise: nope"):
+        call_command("check_invariants", "nope")
+
+
+def test_an_answer_is_looked_at_only_while_it_holds(plant):
+    refresh_answer(consumer=plant.consumer, at=NOON)
+    plant.grant()
+    Answer.objects.update(changes_at=NOON)
+
+    assert broken() == {}
