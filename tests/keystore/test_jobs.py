@@ -33,7 +33,7 @@ def test_a_run_that_fails_says_why_and_is_counted(db, monkeypatch):
         raise ValueError("no luck")
 
     finish()
-    monkeypatch.setattr("keystore.services.wipe_old_claims", burn)
+    monkeypatch.setattr("keystore.handover.wipe_old_claims", burn)
     for _ in range(2):
         wipe_old_claims.apply()
 
