@@ -41,9 +41,12 @@ def consumers_matching(*, term: str, with_email: bool) -> QuerySet[Consumer]:
     found = consumers_by_reference(reference=term)
     if found is not None:
         return found
-    where = Q(external_id__icontains=term) | Q(public_id=term) | Q(name__icontains=term)
+    where = Q(external_id=term) | Q(public_id=term)
     if with_email:
-        where |= Q(email__icontains=term)
+        where |= Q(external_id__icontains=term) | Q(email__icontains=term)
+        where |= Q(name__icontains=term)
+    else:  # parts of an address or a name would tell, letter by letter, what is masked
+        where |= Q(external_id__icontains=term) & ~Q(external_id__contains="@")
     return Consumer.objects.filter(where)
 
 

@@ -37,11 +37,12 @@ def find_consumers(request: HttpRequest, term: str) -> list[SearchResult]:
 
     if not request.user.has_perm("keystore.view_consumer"):
         return []
-    hide = not personal.may_see(request)
-    found = consumers_matching(term=request.GET.get("s", term).strip(), with_email=not hide)
+    found = consumers_matching(
+        term=request.GET.get("s", term).strip(), with_email=personal.may_see(request)
+    )
     return [
         SearchResult(
-            title=personal.masked(consumer.external_id) if hide else consumer.external_id,
+            title=personal.masked(consumer.external_id),
             description=f"Consumer of {consumer.project}, {consumer.public_id}",
             link=reverse_lazy("admin:keystore_consumer_change", args=[consumer.pk]),
             icon="person",

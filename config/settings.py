@@ -290,6 +290,7 @@ LOGGING = {
         # Refusals are told by the request's own line; only what is our fault gets a traceback.
         "django.request": {"level": "ERROR"},
         "django.server": {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False},
+        "axes": {"level": "WARNING"},  # locked out; every login is in its tables
         # Two lines per call, and complaints about parents that the mirror reads a moment later.
         "stripe": {"level": "WARNING"},
         "djstripe": {"level": "CRITICAL"},

@@ -76,7 +76,7 @@ class ConsumerAdmin(ReadOnlyAdmin):
         consumer = self.get_object(request, object_id)
         context = {**(extra_context or {})}
         if consumer is not None and self.has_view_permission(request, consumer):
-            hide = not personal.may_see(request)
+            hide = not personal.sees(request, consumer)
             context["subtitle"] = (
                 personal.masked(consumer.external_id) if hide else consumer.external_id
             )

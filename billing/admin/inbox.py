@@ -19,6 +19,7 @@ from keystore.admin.dialogs import LONGEST_REASON, ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
 from keystore.doorbell import ring
+from keystore.masking import masked_in
 
 STATE_COLOURS = {"pending": "info", "done": "success", "ignored": "", "parked": "danger"}
 
@@ -29,7 +30,7 @@ class InboxEventAdmin(ReadOnlyAdmin):
         "event_id",
         "type",
         "state_label",
-        "note",
+        "masked_note",
         "attempts",
         "deliveries",
         "received_at",
@@ -59,7 +60,11 @@ class InboxEventAdmin(ReadOnlyAdmin):
         "request_id",
         "pretty_payload",
     )
-    masked_names = {"pretty_payload": "hidden_payload"}
+    masked_names = {
+        "pretty_payload": "hidden_payload",
+        "note": "masked_note",
+        "last_error": "masked_error",
+    }
     actions = ("replay_selected",)
     actions_detail = ("replay_one",)
     has_replay_permission = holds("billing.replay_inboxevent", "billing.view_inboxevent")
@@ -88,6 +93,14 @@ class InboxEventAdmin(ReadOnlyAdmin):
     @admin.display(description="payload")
     def hidden_payload(self, event: InboxEvent) -> str:
         return "hidden: it may name a person"
+
+    @admin.display(description="note")
+    def masked_note(self, event: InboxEvent) -> str:
+        return masked_in(event.note)
+
+    @admin.display(description="last error")
+    def masked_error(self, event: InboxEvent) -> str:
+        return masked_in(event.last_error)
 
     @action(
         description="Replay",

@@ -17,6 +17,9 @@ from django.urls import URLPattern
 from djstripe import models
 from unfold.admin import ModelAdmin
 
+from keystore.admin.personal import PersonalDataAdmin, sees
+from keystore.masking import masked_all
+
 # Not Session: its id opens the page on which the buyer's key is handed over.
 MIRRORED = (
     models.Account,
@@ -36,7 +39,7 @@ MIRRORED = (
 SHOWN_URLS = ("_changelist", "_change")
 
 
-class MirrorAdmin(ModelAdmin):
+class MirrorAdmin(PersonalDataAdmin, ModelAdmin):
     """One kind of Stripe object: a list, and each as the JSON that Stripe gave."""
 
     list_display = ("id", "livemode", "created")
@@ -46,6 +49,7 @@ class MirrorAdmin(ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     actions = None
+    masked_names = {"stripe_data": "masked_data"}
 
     def get_urls(self) -> list[URLPattern]:
         """Nothing but the two pages, so that no path leads to an act."""
@@ -79,12 +83,14 @@ class MirrorAdmin(ModelAdmin):
         found = self.get_object(request, object_id)
         if found is None:
             raise Http404(f"There is no {self.opts.verbose_name} {object_id}.")
+        shown = found.stripe_data if sees(request, found) else masked_all(found.stripe_data)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": found.id,
             "found": found,
-            "pretty": json.dumps(found.stripe_data, indent=2, sort_keys=True, ensure_ascii=False),
+            "pretty": json.dumps(shown, indent=2, sort_keys=True, ensure_ascii=False),
+            **self.reveal_context(request, found),
         }
         return TemplateResponse(request, "admin/mirror.html", context)
 

@@ -1,5 +1,6 @@
 """API keys: what is known of them, which is never their text, and the one act: revoke."""
 
+import json
 from typing import Any
 
 from django.contrib import admin
@@ -11,6 +12,7 @@ from unfold.enums import ActionVariant
 from config.clock import now
 from keystore.admin.dialogs import ReasonDialog, carry_out
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.masking import masked_all
 from keystore.models import ApiKey
 from keystore.selectors import keys_looking_like
 from keystore.services import revoke_key
@@ -73,6 +75,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "last_used_at",
         "created_at",
     )
+    masked_names = {"who": "masked_who", "metadata": "masked_metadata"}
     actions_detail = ("revoke",)
     has_revoke_permission = holds("keystore.revoke_apikey", "keystore.view_apikey")
 
@@ -89,6 +92,10 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @admin.display(description="key")
     def visible_text(self, key: ApiKey) -> str:
         return str(key)
+
+    @admin.display(description="metadata")
+    def masked_metadata(self, key: ApiKey) -> str:
+        return json.dumps(masked_all(key.metadata), ensure_ascii=False)
 
     @display(description="state", label=STATE_COLOURS)
     def state(self, key: ApiKey) -> str:

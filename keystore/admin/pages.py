@@ -44,6 +44,7 @@ class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
     show_full_result_count = False  # counting a large table takes longer than reading a page
     list_per_page = 50
     list_filter_submit = True
+    change_form_outer_before_template = "admin/safety/reveal.html"
 
     def has_add_permission(self, request: HttpRequest, *args: Any) -> bool:
         return False
@@ -69,7 +70,10 @@ class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
         names = self.fields or [
             field.name for field in self.model._meta.fields if field.name not in ("id", "digest")
         ]
-        return self._shown(request, ["who" if name == "consumer" else name for name in names])
+        return self._shown(request, ["who" if name == "consumer" else name for name in names], obj)
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise Http404("The audit trail tells more.")
 
     def change_view(
         self,
@@ -78,7 +82,11 @@ class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        shown = {"title": str(self.opts.verbose_name).capitalize(), **(extra_context or {})}
+        shown = {
+            "title": str(self.opts.verbose_name).capitalize(),
+            **self.reveal_context(request, self.get_object(request, object_id)),
+            **(extra_context or {}),
+        }
         page: HttpResponse = super().change_view(request, object_id, form_url, shown)
         return page
 

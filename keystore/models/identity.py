@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.timezone import now
 
 from keystore.ids import new_id
+from keystore.masking import masked
 
 
 class Environment(models.TextChoices):
@@ -83,7 +84,7 @@ class Consumer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.external_id
+        return masked(self.external_id)  # apps use addresses as ids, too
 
 
 class Api(models.Model):

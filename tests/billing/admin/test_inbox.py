@@ -71,6 +71,11 @@ def test_reader_cannot_replay_selected_events(reader, parked):
 def test_payload_is_for_those_who_may_see_persons(support, reader, parked):
     address = f"{LIST}{parked.pk}/change/"
 
+    for client in (support, reader):
+        assert "alice@example.com" not in client.get(address).content.decode()
+    support.post(f"/admin/reveal/billing.inboxevent/{parked.pk}/")
+    assert reader.post(f"/admin/reveal/billing.inboxevent/{parked.pk}/").status_code == 403
+
     assert "alice@example.com" in support.get(address).content.decode()
     assert "alice@example.com" not in reader.get(address).content.decode()
 
