@@ -17,7 +17,8 @@ def subscription_window(facts: SubscriptionFacts, *, grace: timedelta) -> Window
 
     A paid one holds until it is cancelled, or until `grace` after the period if no renewal is
     ever heard of. An unpaid renewal holds for `grace` from the start of the unpaid period.
-    States that we do not know give nothing.
+    One that we paused holds to the end of what was paid; one that was paused elsewhere goes on,
+    as its status says. States that we do not know give nothing.
     """
     if facts.status in PAYING:
         until = _plus(facts.current_period_end, grace)
@@ -25,8 +26,9 @@ def subscription_window(facts: SubscriptionFacts, *, grace: timedelta) -> Window
         until = _plus(facts.current_period_start, grace)
     else:
         return None
-    if facts.cancel_at is not None:
-        until = min(until, facts.cancel_at) if until else facts.cancel_at
+    for end in (facts.cancel_at, facts.paid_until):
+        if end is not None:
+            until = min(until, end) if until else end
     if until is not None and until <= facts.started_at:
         return None
     return facts.started_at, until

@@ -169,6 +169,16 @@ def read_pages(path: str, **params: Any) -> Iterator[list[Object]]:
         params["starting_after"] = page["data"][-1]["id"]
 
 
+def ask(path: str, params: Mapping[str, Any]) -> Object:
+    """A POST that only asks, such as a preview. Raises StripeUnavailable, StripeRefused."""
+    try:
+        return _send("post", path, params)
+    except (stripe.CardError, stripe.InvalidRequestError) as refusal:
+        raise StripeRefused(_say(refusal), stripe_code=refusal.code) from refusal
+    except stripe.StripeError as problem:
+        raise StripeUnavailable(f"Stripe cannot be asked at present: {_say(problem)}") from problem
+
+
 def write(
     path: str, params: Mapping[str, Any], *, idempotency_key: str, method: str = "post"
 ) -> Object:

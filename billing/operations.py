@@ -33,6 +33,9 @@ UNMARKED = (
     OperationKind.EXPIRE_CHECKOUT,
     OperationKind.CREATE_PORTAL,
     OperationKind.ATTACH_FEATURE,
+    OperationKind.RESUME_SUBSCRIPTION,
+    OperationKind.SET_DEFAULT_CARD,
+    OperationKind.DETACH_CARD,
 )
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300

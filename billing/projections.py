@@ -23,6 +23,7 @@ from billing.models import (
     Subscription,
 )
 from billing.models.projections import HOLDING
+from billing.news import tell_of_failed_payment, tell_of_subscription
 from billing.refund_outcome import follow_outcome
 from billing.shapes import SubscriptionFacts, instant, ref
 
@@ -38,6 +39,8 @@ def project_subscription(
     *, facts: SubscriptionFacts, holder: StripeCustomer, prices: list[Price], at: datetime
 ) -> Subscription:
     price = prices[0] if prices else None
+    rows = Subscription.objects.select_related("plan", "price")
+    before = rows.filter(stripe_subscription_id=facts.stripe_subscription_id).first()
     row, _ = Subscription.objects.update_or_create(
         stripe_subscription_id=facts.stripe_subscription_id,
         defaults={
@@ -60,6 +63,7 @@ def project_subscription(
             "synced_at": at,
         },
     )
+    tell_of_subscription(before=before, row=row, holder=holder, at=at)
     return row
 
 
@@ -141,6 +145,7 @@ def project_payment(*, found: Object, holder: StripeCustomer, at: datetime) -> P
     fee: dict[str, object] = {}
     if facts.fee_minor is not None:  # an answer without it does not unsay it
         fee = {"fee_minor": facts.fee_minor, "fee_currency": facts.fee_currency}
+    before = Payment.objects.filter(stripe_charge_id=facts.stripe_charge_id).first()
     row, _ = Payment.objects.update_or_create(
         stripe_charge_id=facts.stripe_charge_id,
         defaults={
@@ -157,6 +162,7 @@ def project_payment(*, found: Object, holder: StripeCustomer, at: datetime) -> P
             **fee,
         },
     )
+    tell_of_failed_payment(before=before, row=row, holder=holder, at=at)
     return row
 
 

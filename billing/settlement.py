@@ -1,13 +1,14 @@
 """What follows when an operation at Stripe is settled, kind by kind."""
 
-from billing import catalog, checkout, customers, refunds, subscriptions
+from billing import cards, catalog, checkout, customers, refunds, subscriptions
 from billing.models import OperationKind
 from billing.operations import Kind, find_by_mark, register
 
 
 def install() -> None:
     """Tell `billing.operations` what each kind needs; called once at start."""
-    for kind, behaviour in {**_before_the_sale(), **_after_the_sale()}.items():
+    kinds = {**_before_the_sale(), **_after_the_sale(), **_in_between()}
+    for kind, behaviour in kinds.items():
         register(kind, behaviour)
     catalog.install()
 
@@ -52,5 +53,31 @@ def _after_the_sale() -> dict[OperationKind, Kind]:
             settle=lambda operation, found: None,  # the caller hands the link on
             fail=lambda operation, problem: None,
             find=lambda operation: None,  # a second portal session harms nobody
+        ),
+    }
+
+
+def _in_between() -> dict[OperationKind, Kind]:
+    """What is changed of a running subscription and of the cards that pay it."""
+    return {
+        OperationKind.UPDATE_SUBSCRIPTION: Kind(
+            settle=subscriptions.settle_update,
+            fail=subscriptions.fail_update,
+            find=subscriptions.find_updated,
+        ),
+        OperationKind.RESUME_SUBSCRIPTION: Kind(
+            settle=subscriptions.settle_update,
+            fail=subscriptions.fail_update,
+            find=subscriptions.find_resumed,
+        ),
+        OperationKind.SET_DEFAULT_CARD: Kind(
+            settle=subscriptions.settle_update,
+            fail=lambda operation, problem: None,  # the operation itself says why
+            find=cards.find_default,
+        ),
+        OperationKind.DETACH_CARD: Kind(
+            settle=subscriptions.settle_update,
+            fail=lambda operation, problem: None,
+            find=cards.find_detached,
         ),
     }

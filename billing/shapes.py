@@ -9,6 +9,8 @@ from fractions import Fraction
 from typing import Any, overload
 
 Object = dict[str, Any]
+# Written with a pause: until when the subscription is paid, in Stripe's seconds.
+PAID_UNTIL = "latchkey_paid_until"
 
 MONTHS_IN = {
     "day": Fraction(12, 365),
@@ -57,6 +59,7 @@ class SubscriptionFacts:
     ended_at: datetime | None
     trial_end: datetime | None
     paused: bool
+    paid_until: datetime | None  # of a paused one; None: paused elsewhere, or not at all
     checkout_public_id: str
 
     @property
@@ -86,8 +89,15 @@ def subscription(found: Object) -> SubscriptionFacts:
         ended_at=instant(found["ended_at"]),
         trial_end=instant(found["trial_end"]),
         paused=found["pause_collection"] is not None,
+        paid_until=_paid_until(found),
         checkout_public_id=found["metadata"].get("latchkey_checkout", ""),
     )
+
+
+def _paid_until(found: Object) -> datetime | None:
+    mark = found["metadata"].get(PAID_UNTIL, "")
+    is_instant = found["pause_collection"] is not None and mark.isascii() and mark.isdigit()
+    return instant(int(mark)) if is_instant and len(mark) < 12 else None
 
 
 def _item(item: Object) -> ItemFacts:

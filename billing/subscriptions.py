@@ -1,11 +1,68 @@
-"""Changes to subscriptions at Stripe."""
+"""Changes to subscriptions at Stripe: each is written down first, then sent once.
 
+What a change costs is asked of Stripe beforehand (`preview_...`), and the operation then sends
+exactly the parameters that were priced, so that the charge equals what was shown.
+"""
+
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from billing import access, gateway
 from billing.gateway import Object
-from billing.models import Operation, OperationKind, Subscription
+from billing.models import Operation, OperationKind, Price, PriceKind, Subscription
 from billing.operations import want
+from billing.shapes import PAID_UNTIL, instant
+from config.errors import Conflict, InvalidInput
+from keystore import audit
+
+# The invoice of a paused period is voided: nothing is asked for it, now or later.
+PAUSE = {"behavior": "void"}
+# A change that cannot be paid for is refused as a whole: Stripe answers 402 and nothing changed.
+ALL_OR_NOTHING = {"payment_behavior": "error_if_incomplete", "off_session": True}
+
+
+class AlreadySo(Conflict):
+    """The subscription is in the wanted state already."""
+
+    code = "already_so"
+
+
+class NotChangeable(Conflict):
+    """The subscription's state does not allow the change."""
+
+    code = "subscription_not_changeable"
+
+
+@dataclass(frozen=True)
+class PreviewLine:
+    description: str
+    amount_minor: int
+
+
+@dataclass(frozen=True)
+class ChangePreview:
+    """What a change costs, and what is sent to Stripe to make it.
+
+    `due_now_minor` is charged with the change; below 0 it is credited to the customer's balance.
+    `next_minor` is the next regular invoice, at `next_at`; both None when it is not renewed.
+    """
+
+    subscription: Subscription
+    at: datetime  # the instant at which the parts of the period are counted
+    params: dict[str, Any]
+    currency: str
+    due_now_minor: int
+    lines: tuple[PreviewLine, ...]
+    next_minor: int | None
+    next_at: datetime | None
+    kind: OperationKind = OperationKind.UPDATE_SUBSCRIPTION
+    path_end: str = ""
+
+
+def read_subscription(subscription: Subscription) -> Object:
+    """The subscription as Stripe has it now. Raises StripeUnavailable, StripeMissing."""
+    return gateway.read(f"/v1/subscriptions/{subscription.stripe_subscription_id}")
 
 
 def want_cancel(*, subscription: Subscription, actor: str, at: datetime) -> Operation:
@@ -22,6 +79,212 @@ def want_cancel(*, subscription: Subscription, actor: str, at: datetime) -> Oper
     )
 
 
+def want_cancel_at_period_end(*, subscription: Subscription, actor: str, at: datetime) -> Operation:
+    """Write down that a subscription is not to renew."""
+    return _want_update(subscription, {"cancel_at_period_end": True}, actor, at)
+
+
+def want_uncancel(
+    *, subscription: Subscription, found: Object, actor: str, at: datetime
+) -> Operation:
+    """Write down that a subscription renews after all; `found` says how its end was set."""
+    by_period = found["cancel_at_period_end"]
+    params = {"cancel_at_period_end": False} if by_period else {"cancel_at": ""}
+    return _want_update(subscription, params, actor, at)
+
+
+def want_pause(*, subscription: Subscription, actor: str, at: datetime) -> Operation:
+    """Write down that nothing is collected until it is resumed.
+
+    Access goes on until the end of what is paid, which the mark tells: Stripe's status stays
+    active, and its periods go on.
+    """
+    paid_until = subscription.current_period_end
+    mark = str(int(paid_until.timestamp())) if paid_until else ""
+    params = {"pause_collection": PAUSE, "metadata": {PAID_UNTIL: mark}}
+    return _want_update(subscription, params, actor, at)
+
+
+def want_change(*, preview: ChangePreview, actor: str, at: datetime) -> Operation:
+    """Write down the change that was priced: another plan, or going on after a pause."""
+    return _want_update(
+        preview.subscription, preview.params, actor, at, kind=preview.kind, end=preview.path_end
+    )
+
+
+def _want_update(
+    subscription: Subscription,
+    params: dict[str, Any],
+    actor: str,
+    at: datetime,
+    *,
+    kind: OperationKind = OperationKind.UPDATE_SUBSCRIPTION,
+    end: str = "",
+) -> Operation:
+    return want(
+        project=subscription.project,
+        kind=kind,
+        path=f"/v1/subscriptions/{subscription.stripe_subscription_id}{end}",
+        params=params,
+        subject=subscription.stripe_subscription_id,
+        actor=actor,
+        at=at,
+    )
+
+
+def preview_plan_change(
+    *, subscription: Subscription, price: Price, prorate: bool = True, at: datetime
+) -> ChangePreview:
+    """What it costs to change to `price`: with `prorate` the rest of the period is settled now.
+
+    Without, the new price begins with the next period; only another interval begins a new period
+    at once, which Stripe charges in full. Raises InvalidInput, AlreadySo, NotChangeable.
+    """
+    found = read_subscription(subscription)
+    item = _item_to_change(subscription, found, price)
+    details: dict[str, Any] = {
+        "items": [
+            {"id": item["id"], "price": price.stripe_price_id, "quantity": item.get("quantity", 1)}
+        ],
+        "proration_behavior": "always_invoice" if prorate else "none",
+    }
+    if prorate:
+        details["proration_date"] = int(at.timestamp())
+    begins_anew = _interval(item["price"]) != (price.interval, price.interval_count)
+    return _priced(subscription, found, details, at, begins_anew=begins_anew, charges=prorate)
+
+
+def _item_to_change(subscription: Subscription, found: Object, price: Price) -> Object:
+    _refuse_unless_paying(found)
+    if found["pause_collection"] is not None:
+        raise NotChangeable("It is paused: resume it first, then change the plan.")
+    _refuse_price(subscription, price)
+    items: list[Object] = found["items"]["data"]
+    if any(item["price"]["id"] == price.stripe_price_id for item in items):
+        raise AlreadySo(f"It has the price {price} already: nothing was changed.")
+    known = [item for item in items if item["price"]["id"] == str(subscription.price)]
+    if len(items) > 1 and not known:
+        raise NotChangeable("Several prices, none of them ours: change the plan at Stripe.")
+    return known[0] if known else items[0]
+
+
+def _refuse_price(subscription: Subscription, price: Price) -> None:
+    if price.project_id != subscription.project_id:
+        raise InvalidInput("This price belongs to another project: choose one of this project.")
+    if price.kind != PriceKind.RECURRING or not price.active:
+        raise InvalidInput(f"{price} is not for sale as a subscription: choose another price.")
+    if price.currency != subscription.currency:
+        raise InvalidInput(
+            f"The subscription is in {subscription.currency}, the price in {price.currency}: "
+            "choose a price in the same currency."
+        )
+
+
+def _refuse_unless_paying(found: Object) -> None:
+    if found["status"] not in access.PAYING:
+        raise NotChangeable(
+            f"The subscription is {found['status']}: only one that is active or in trial can be "
+            "changed. Settle the open invoice first, or start a new checkout."
+        )
+
+
+def _interval(price: Object) -> tuple[str, int]:
+    return price["recurring"]["interval"], price["recurring"]["interval_count"]
+
+
+def preview_resume(*, subscription: Subscription, at: datetime) -> ChangePreview:
+    """What it costs to go on. Within the paid time nothing; after it, a new period begins now."""
+    found = read_subscription(subscription)
+    anew = {"billing_cycle_anchor": "now", "proration_behavior": "none"}
+    if found["status"] == "paused":  # a trial that ended without a card
+        preview = _priced(subscription, found, anew, at, begins_anew=True, charges=True)
+        return _resuming(preview)
+    if found["pause_collection"] is None:
+        raise AlreadySo("It is not paused: nothing was changed.")
+    paid_until = (found["metadata"] or {}).get(PAID_UNTIL, "")
+    over = paid_until.isdigit() and at.timestamp() >= int(paid_until)
+    details = anew if over else {}
+    preview = _priced(subscription, found, details, at, begins_anew=over, charges=over)
+    go_on = {"pause_collection": "", "metadata": {PAID_UNTIL: ""}}
+    return _with(preview, params={**preview.params, **go_on})
+
+
+def _resuming(preview: ChangePreview) -> ChangePreview:
+    """Stripe has an own call for it, which takes no mark."""
+    return _with(
+        preview,
+        params={"billing_cycle_anchor": "now"},
+        kind=OperationKind.RESUME_SUBSCRIPTION,
+        path_end="/resume",
+    )
+
+
+def _with(preview: ChangePreview, **changes: Any) -> ChangePreview:
+    return ChangePreview(**{**vars(preview), **changes})
+
+
+def _priced(
+    subscription: Subscription,
+    found: Object,
+    details: dict[str, Any],
+    at: datetime,
+    *,
+    begins_anew: bool,
+    charges: bool,
+) -> ChangePreview:
+    """Ask Stripe what the change costs now, if anything, and what the next period will cost."""
+    is_billed = (charges or begins_anew) and (found["status"] != "trialing" or begins_anew)
+    now = _preview(subscription, details) if is_billed else None
+    lines = now["lines"]["data"] if now else []
+    next_minor, next_at = _next(subscription, found, details, now if begins_anew else None)
+    return ChangePreview(
+        subscription=subscription,
+        at=at,
+        params={**details, **(ALL_OR_NOTHING if details else {})},
+        currency=found["currency"],
+        due_now_minor=_due(now) if now else 0,
+        lines=tuple(PreviewLine(line["description"] or "", line["amount"]) for line in lines),
+        next_minor=next_minor,
+        next_at=next_at,
+    )
+
+
+def _due(invoice: Object) -> int:
+    """What is charged; a total below 0 is credited."""
+    total: int = invoice["total"]
+    return total if total < 0 else int(invoice["amount_due"])
+
+
+def _next(
+    subscription: Subscription, found: Object, details: dict[str, Any], anew: Object | None
+) -> tuple[int | None, datetime | None]:
+    if found["cancel_at"] is not None:
+        return None, None
+    if anew is not None:
+        regular = [line for line in anew["lines"]["data"] if not _is_proration(line)]
+        ends = max((line["period"]["end"] for line in regular), default=None)
+        return sum(line["amount"] for line in regular), instant(ends)
+    later = {"items": details["items"]} if "items" in details else {}
+    upcoming = _preview(subscription, {**later, "proration_behavior": "none"})
+    end = max(item["current_period_end"] for item in found["items"]["data"])
+    return _due(upcoming), instant(end)
+
+
+def _is_proration(line: Object) -> bool:
+    parent = line.get("parent") or {}
+    of = parent.get("subscription_item_details") or parent.get("invoice_item_details") or {}
+    return bool(of.get("proration"))
+
+
+def _preview(subscription: Subscription, details: dict[str, Any]) -> Object:
+    """Stripe's preview of an invoice. It is a POST that changes nothing."""
+    wanted = {
+        "subscription": subscription.stripe_subscription_id,
+        "subscription_details": details,
+    }
+    return gateway.ask("/v1/invoices/create_preview", wanted)
+
+
 def settle_cancel(operation: Operation, found: Object) -> None:
     """The status at once; access follows with the sync that the event brings."""
     Subscription.objects.filter(stripe_subscription_id=operation.subject).update(
@@ -32,3 +295,33 @@ def settle_cancel(operation: Operation, found: Object) -> None:
 def find_canceled(operation: Operation) -> Object | None:
     found = gateway.read(f"/v1/subscriptions/{operation.subject}")
     return found if found["status"] in access.ENDED else None
+
+
+def settle_update(operation: Operation, found: Object) -> None:
+    """Nothing here: our columns and the access follow with the sync, in one transaction."""
+
+
+def find_updated(operation: Operation) -> Object | None:
+    """The subscription if it carries the operation's mark, which is written with the change."""
+    found = gateway.read(f"/v1/subscriptions/{operation.subject}")
+    mark = (found["metadata"] or {}).get("operation_id")
+    return found if mark == operation.public_id else None
+
+
+def find_resumed(operation: Operation) -> Object | None:
+    found = gateway.read(f"/v1/subscriptions/{operation.subject}")
+    return found if found["status"] != "paused" else None
+
+
+def fail_update(operation: Operation, problem: str) -> None:
+    """Stripe refused it as a whole: put that on record beside the wish."""
+    subscription = Subscription.objects.select_related("consumer").get(
+        stripe_subscription_id=operation.subject
+    )
+    audit.record(
+        actor=operation.actor,
+        act="subscription.refused",
+        target=subscription,
+        consumer=subscription.consumer,
+        after={"operation": operation.public_id, "problem": problem},
+    )

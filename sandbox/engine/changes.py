@@ -91,6 +91,10 @@ def _refuse_unpaid_change(
     customer = sandbox.store.get("customer", subscription["customer"])
     settings = customer["invoice_settings"]
     card = subscription["default_payment_method"] or settings["default_payment_method"]
+    if card is None and subscription["collection_method"] == "charge_automatically":
+        message = "This customer has no attached payment source or default payment method. "
+        message += "Please consider adding a default payment method."
+        raise invalid(message, code="resource_missing")
     if card:
         refuse_bad_card(sandbox, card, off_session=bool(given.get("off_session")))
 
@@ -198,7 +202,7 @@ def _bill(
         return
     if is_new_period:
         lines = lines + cycle_lines(sandbox, subscription, is_trial=False)
-        lines += invoices.lines_kept_for(sandbox, subscription)
+    lines = lines + invoices.lines_kept_for(sandbox, subscription)
     invoice = invoices.assemble_for(
         sandbox, subscription, lines=lines, reason="subscription_update", at=at
     )

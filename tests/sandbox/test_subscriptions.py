@@ -326,3 +326,35 @@ def test_a_test_clock_advances_by_two_intervals_at_most(client, sandbox, buyer, 
     later = sandbox.now() + 100 * 86400
     with pytest.raises(stripe.InvalidRequestError, match="two intervals"):
         client.test_helpers.test_clocks.advance(clock.id, {"frozen_time": later})
+
+
+def test_a_change_invoiced_at_once_takes_along_what_waits(client, subscribe, monthly, sandbox):
+    subscription = subscribe()
+    item = {"customer": subscription.customer, "amount": 300, "currency": "usd"}
+    client.invoice_items.create({**item, "subscription": subscription.id})
+    sandbox.advance(31 * DAY / 2)
+    items = [{"id": item_of(subscription).id, "price": monthly(3000).id}]
+    details = {"items": items, "proration_behavior": "always_invoice"}
+    asked = {"subscription": subscription.id, "subscription_details": details}
+    preview = client.invoices.create_preview(asked)
+
+    client.subscriptions.update(subscription.id, details)
+
+    assert invoices_of(client, subscription)[0] == ("subscription_update", "paid", 1300)
+    assert preview.total == 1300
+
+
+def test_a_change_that_must_be_paid_is_refused_without_a_card(client, subscribe, monthly, sandbox):
+    subscription = subscribe()
+    card = client.customers.retrieve(subscription.customer).invoice_settings.default_payment_method
+    client.payment_methods.detach(card)
+    items = [{"id": item_of(subscription).id, "price": monthly(3000).id}]
+    now_or_never = {
+        "proration_behavior": "always_invoice",
+        "payment_behavior": "error_if_incomplete",
+    }
+
+    with pytest.raises(stripe.InvalidRequestError, match="no attached payment source"):
+        client.subscriptions.update(subscription.id, {"items": items, **now_or_never})
+
+    assert item_of(client.subscriptions.retrieve(subscription.id)).price.unit_amount == 1000
