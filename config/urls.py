@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("docs/errors", error_pages.list_error_codes, name="error-codes"),
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     path("admin/", include("keystore.admin.urls")),
+    path("admin/", include("billing.admin.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("entitlements.urls")),
     path("", include("keystore.urls")),

@@ -16,6 +16,7 @@ from billing.admin.consumer_forms import (
     RevokeKeyDialog,
     SyncDialog,
 )
+from billing.admin.see_as import SeeAs
 from billing.desk import sync_now
 from billing.search import consumers_matching
 from config.clock import now
@@ -33,7 +34,7 @@ SEE = "keystore.view_consumer"
 
 
 @admin.register(Consumer)
-class ConsumerAdmin(ReadOnlyAdmin):
+class ConsumerAdmin(SeeAs, ReadOnlyAdmin):
     list_display = ("external_id", "email", "name", "project", "public_id", "created_at")
     list_filter = ("project",)
     list_select_related = ("project",)
@@ -51,6 +52,7 @@ class ConsumerAdmin(ReadOnlyAdmin):
             "items": ["end_grant", "take_feature", "end_key"],
         },
         "sync",
+        "see_as",
     )
     has_give_permission = holds("entitlements.give_grant", SEE)
     has_take_permission = holds("entitlements.revoke_grant", SEE)
