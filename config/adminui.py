@@ -156,7 +156,10 @@ UNFOLD = {
                 "items": [
                     _page("Subscriptions", "autorenew", "billing.subscription"),
                     _page("Payments", "payments", "billing.payment"),
+                    _page("Refund requests", "approval_delegation", "billing.refundrequest"),
                     _page("Refunds", "undo", "billing.refund"),
+                    _page("Disputes", "gavel", "billing.dispute"),
+                    _page("Credit notes", "request_quote", "billing.creditnote"),
                     _page("Invoices", "receipt_long", "billing.invoice"),
                     _page("Purchases", "shopping_bag", "billing.purchase"),
                     _page("Checkouts", "shopping_cart", "billing.checkout"),
@@ -181,6 +184,8 @@ UNFOLD = {
                     _page("Features", "toggle_on", "entitlements.feature"),
                     _page("Prices", "price_change", "billing.price"),
                     _page("Billing policies", "tune", "billing.billingpolicy"),
+                    _page("Refund limits", "group_add", "billing.refundlimit"),
+                    _page("Refund budgets", "savings", "billing.refundbudget"),
                 ],
             },
             {

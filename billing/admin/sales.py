@@ -2,10 +2,13 @@
 
 from typing import Any, ClassVar
 
-from django.contrib import admin
-from django.http import HttpRequest
-from unfold.decorators import display
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 
+from billing.admin.refund_page import refund_page
 from billing.admin.veil import veiled
 from billing.models import (
     BillingPolicy,
@@ -21,7 +24,7 @@ from billing.models import (
 )
 from billing.money import shown
 from keystore.admin.filters import DayFilter
-from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin
+from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin, holds, row_or_404
 
 STATUS_COLOURS = {
     "active": "success",
@@ -158,6 +161,19 @@ class PaymentAdmin(SaleAdmin):
         *CONSUMER_SEARCH,
     )
     ordering = ("-created_at",)
+    actions_detail = ("refund",)
+    has_refund_permission = holds("billing.refund_payment", "billing.view_payment")
+
+    @action(
+        description="Refund",
+        icon="undo",
+        variant=ActionVariant.PRIMARY,
+        permissions=["refund"],
+    )
+    def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """A page of its own: what will follow is told before the click."""
+        payments = Payment.objects.select_related("project", "consumer")
+        return refund_page(request, row_or_404(payments, object_id))
 
     @admin.display(description="captured", ordering="captured_minor")
     def captured(self, payment: Payment) -> str:
@@ -191,6 +207,21 @@ class InvoiceAdmin(SaleAdmin):
     list_filter = ("project", "status", ("created_at", DayFilter))
     search_fields = ("number", "stripe_invoice_id", "stripe_subscription_id", *CONSUMER_SEARCH)
     ordering = ("-created_at",)
+    actions_detail = ("refund",)
+    has_refund_permission = holds("billing.refund_payment", "billing.view_payment")
+
+    @action(description="Refund", icon="undo", permissions=["refund"])
+    def refund(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Leads to the payment that paid the invoice."""
+        invoice = row_or_404(Invoice.objects.all(), object_id)
+        paid = Payment.objects.filter(
+            stripe_invoice_id=invoice.stripe_invoice_id, project=invoice.project_id
+        ).order_by("-captured_minor", "-created_at")
+        payment = paid.first()
+        if payment is None:
+            messages.error(request, f"No payment of invoice {invoice} is known here.")
+            return redirect("admin:billing_invoice_change", invoice.pk)
+        return redirect("admin:billing_payment_refund", payment.pk)
 
     @admin.display(description="total", ordering="total_minor")
     def total(self, invoice: Invoice) -> str:
