@@ -1,4 +1,4 @@
-"""Refunds in the admin: told before the click, agreed to by a second person, followed to the end."""
+"""Refunds in the admin: told before the click, a second person agrees, followed to the end."""
 
 import pytest
 from django.urls import reverse
