@@ -175,6 +175,14 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Hooks",
+                "items": [
+                    _page("Endpoints", "webhook", "keystore.hookendpoint"),
+                    _page("Deliveries", "local_shipping", "keystore.hookdelivery"),
+                    _page("Messages", "outgoing_mail", "keystore.outboxmessage"),
+                ],
+            },
+            {
                 "title": "Catalogue",
                 "items": [
                     _page("Projects", "domain", "keystore.project"),

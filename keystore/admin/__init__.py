@@ -1,5 +1,23 @@
 """What staff see of projects, apps, keys, the audit trail, and each other."""
 
-from keystore.admin import audit, keys, lockout, people, projects, second_factor
+from keystore.admin import (
+    audit,
+    hook_deliveries,
+    hooks,
+    keys,
+    lockout,
+    people,
+    projects,
+    second_factor,
+)
 
-__all__ = ["audit", "keys", "lockout", "people", "projects", "second_factor"]
+__all__ = [
+    "audit",
+    "hook_deliveries",
+    "hooks",
+    "keys",
+    "lockout",
+    "people",
+    "projects",
+    "second_factor",
+]
