@@ -174,7 +174,7 @@ class HookDeliveryAdmin(ReadOnlyAdmin):
         delivery = self.get_object(request, object_id)
         context = {**(extra_context or {})}
         if delivery is not None and self.has_view_permission(request, delivery):
-            context["tries"] = tries_of(delivery, hide=not personal.may_see(request))
+            context["tries"] = tries_of(delivery, hide=not personal.sees(request, delivery))
         return super().change_view(request, object_id, form_url, context)
 
     @action(
@@ -257,7 +257,7 @@ def as_json(data: object) -> str:
 
 
 def _who(delivery: HookDelivery, *, hide: bool) -> str:
-    consumer = delivery.message.consumer
+    consumer = delivery.consumer
     return personal.consumer_link(consumer, hide=hide) if consumer else "-"
 
 

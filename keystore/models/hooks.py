@@ -115,6 +115,11 @@ class HookDelivery(models.Model):
     def __str__(self) -> str:
         return self.public_id
 
+    @property
+    def consumer(self) -> Consumer | None:
+        """Whom the message is about."""
+        return self.message.consumer
+
 
 class HookAttempt(models.Model):
     """One try of a delivery, kept for whoever asks why it did not arrive."""

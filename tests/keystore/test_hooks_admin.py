@@ -161,10 +161,14 @@ def test_selection_says_what_was_refused(operator, endpoint, delivery):
     assert "switched off" in page.content.decode()
 
 
-def test_delivery_shows_its_tries(operator, delivery):
+def test_delivery_shows_its_tries_and_the_person_when_asked(operator, delivery):
+    before = operator.get(f"{ADMIN}/hookdelivery/{delivery.pk}/change/").content.decode()
+    assert "answered 500" in before
+    assert "alice@example.com" not in before
+
+    operator.post(f"/admin/reveal/keystore.hookdelivery/{delivery.pk}/")
     page = operator.get(f"{ADMIN}/hookdelivery/{delivery.pk}/change/").content.decode()
 
-    assert "answered 500" in page
     assert "oops &lt;b&gt;" in page
     assert "alice@example.com" in page
 
