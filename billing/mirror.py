@@ -33,6 +33,12 @@ MODELS: dict[str, type[models.base.StripeModel]] = {
 }
 ORDER = {kind: place for place, kind in enumerate(MODELS)}
 
+# The status of each mirrored subscription, as SQL for those who compare by sets.
+MIRRORED_SUBSCRIPTIONS = f"""
+SELECT id AS stripe_id, stripe_data ->> 'status' AS status
+FROM {models.Subscription._meta.db_table}
+"""
+
 
 def install() -> None:
     """Keep Stripe's keys out of the database: the account is the row that we mirrored.

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from billing import inbox, invariants, missed, operations, refund_steps, replays, sweep
+from billing.reconciliation import nightly, work
 from config.clock import now
 
 
@@ -46,3 +47,16 @@ def work_replays() -> int:
 def check_invariants() -> int:
     """Look at the promises; returns how many are broken."""
     return sum(row.violations > 0 for row in invariants.check_all(at=now()))
+
+
+@shared_task
+def work_reconciliations() -> int:
+    """Bring comparisons with Stripe and repairs on."""
+    return work.work_reconciliations(clock=now)
+
+
+@shared_task
+def start_nightly_reconciliation() -> str:
+    """Start the comparison of the day when its hour has come."""
+    run = nightly.start_nightly(at=now())
+    return run.public_id if run else ""

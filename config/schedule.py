@@ -14,6 +14,8 @@ BEAT: dict[str, float] = {
     "billing.tasks.work_requests": 15,
     "billing.tasks.sweep_checkouts": MINUTE,
     "billing.tasks.fetch_missed_events": 5 * MINUTE,
+    "billing.tasks.work_reconciliations": 15,
+    "billing.tasks.start_nightly_reconciliation": 5 * MINUTE,
     "billing.tasks.check_invariants": 5 * MINUTE,
     "keystore.tasks.deliver_hooks": 10,
     "keystore.tasks.wipe_old_claims": HOUR,

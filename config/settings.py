@@ -180,6 +180,17 @@ DJSTRIPE_SUBSCRIBER_CUSTOMER_KEY = None  # its metadata linking is not used
 STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else STRIPE_SECRET_KEY
 STRIPE_LIVE_SECRET_KEY = STRIPE_SECRET_KEY if STRIPE_LIVE_MODE else ""
 
+# --- Reconciliation: Stripe compared with what we have ------------------------------------------
+RECONCILIATION_ENABLED = env.bool("RECONCILIATION_ENABLED", default=True)
+# The hour of the day, in UTC, from which on the day's run starts.
+RECONCILIATION_SCHEDULE_HOUR = env.int("RECONCILIATION_SCHEDULE_HOUR", default=3)
+# Charges, refunds and invoices of so many days; customers and subscriptions always all of them.
+RECONCILIATION_DAYS_BACK = env.int("RECONCILIATION_DAYS_BACK", default=7)
+# Kinds of difference that the nightly run repairs by itself; "all"; empty: it only looks.
+RECONCILIATION_REPAIR_KINDS = env.list("RECONCILIATION_REPAIR_KINDS", default=[])
+# Well below Stripe's limit (100 a second with a live key, 25 with a test key).
+RECONCILIATION_REQUESTS_PER_SECOND = env.float("RECONCILIATION_REQUESTS_PER_SECOND", default=15.0)
+
 # --- Catalogue: price ids and limits that `manage.py catalog` reads ------------------------------
 CATALOG_VARIABLES = {
     name: env(name, default="")

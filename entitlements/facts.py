@@ -26,6 +26,28 @@ def facts_of(*, consumer: Consumer, with_revoked: bool = False) -> Facts:
     return Facts(grants=tuple(grant_facts(row) for row in rows), plans=plans)
 
 
+def facts_by_consumer(*, consumer_ids: Collection[int]) -> dict[int, Facts]:
+    """The facts of many consumers in three queries, whatever their number."""
+    rows: dict[int, list[Grant]] = {pk: [] for pk in consumer_ids}
+    grants = Grant.objects.filter(consumer__in=consumer_ids, revoked_at=None)
+    for grant in grants.select_related("feature", "plan").order_by("pk"):
+        rows[grant.consumer_id].append(grant)
+    plan_ids = {grant.plan_id for held in rows.values() for grant in held if grant.plan_id}
+    plans = Plan.objects.filter(pk__in=plan_ids).prefetch_related("plan_features__feature")
+    by_id = {plan.pk: _plan_facts(plan) for plan in plans}
+    return {
+        pk: Facts(
+            grants=tuple(grant_facts(grant) for grant in held),
+            plans={
+                grant.plan.code: by_id[grant.plan_id]
+                for grant in held
+                if grant.plan is not None and grant.plan_id is not None
+            },
+        )
+        for pk, held in rows.items()
+    }
+
+
 def plan_facts(plan_ids: Collection[int]) -> dict[str, PlanFacts]:
     """Plans with their features, by code."""
     if not plan_ids:

@@ -17,6 +17,7 @@ SCOPES = (
     "keys:write",
     "metrics:read",
     "inbox:write",
+    "reconciliation:write",
     "usage:write",
 )
 

@@ -1,0 +1,1 @@
+"""Reconciliation: is what we have what Stripe has, and do our own layers follow from it?"""
