@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -16,6 +17,8 @@ from django.db import transaction
 from billing import gateway
 from billing.models import EventSweep, InboxEvent
 from billing.receipt import keep
+from keystore import audit
+from keystore.doorbell import ring
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,27 @@ def fetch_missed_events(
     return _go_on(_watermark(at), at, time.monotonic() + seconds)
 
 
+@transaction.atomic
+def sweep_again(*, days: int, reason: str, actor: str, at: datetime) -> EventSweep:
+    """Put the watermark back, so that the sweeps to come read these days once more."""
+    start = at - min(timedelta(days=days), LONGEST_LOOK_BACK)
+    sweep = EventSweep.objects.select_for_update().get(pk=_watermark(at).pk)
+    before = sweep.read_until
+    sweep.read_until = min(before, start)
+    sweep.window_until, sweep.cursor = None, ""
+    sweep.save(update_fields=["read_until", "window_until", "cursor"])
+    audit.record(
+        actor=actor,
+        act="inbox.sweep",
+        target=sweep,
+        before={"read_until": before},
+        after={"read_until": sweep.read_until},
+        reason=reason,
+    )
+    transaction.on_commit(partial(ring, "billing.tasks.fetch_missed_events"))
+    return sweep
+
+
 def latest_sweep() -> EventSweep | None:
     """How far the list was read, for whoever shows it."""
     return EventSweep.objects.filter(name=NAME).first()
@@ -84,6 +108,7 @@ def _go_on(sweep: EventSweep, at: datetime, stop_at: float) -> int:
     start = max(sweep.read_until - OVERLAP, at - LONGEST_LOOK_BACK)
     until = sweep.window_until or at - SETTLING
     found, finished = 0, False
+    before = sweep.taken_in if sweep.cursor else 0  # by earlier runs of the same window
     while not finished:
         page = _page(start, until, sweep)
         if page is None:
@@ -92,7 +117,7 @@ def _go_on(sweep: EventSweep, at: datetime, stop_at: float) -> int:
         new = _take_in(page["data"], at)
         found += new
         finished = not page["has_more"]
-        _remember(sweep, page, until, new_total=found, finished=finished, at=at)
+        _remember(sweep, page, until, new_total=before + found, finished=finished, at=at)
         if time.monotonic() > stop_at:
             break
     _log(found, start, until, finished=finished)

@@ -123,10 +123,19 @@ def events_of(run: ReplayRun) -> QuerySet[InboxEvent]:
     return rows.order_by("pk")
 
 
-def stop_replay(*, run: ReplayRun, at: datetime) -> bool:
+def unfinished() -> list[ReplayRun]:
+    """Runs that are under way, for the desk."""
+    return list(ReplayRun.objects.filter(state=ReplayState.RUNNING).order_by("pk")[:10])
+
+
+@transaction.atomic
+def stop_replay(*, run: ReplayRun, reason: str, actor: str, at: datetime) -> bool:
     """Go no further; what was replayed stays replayed. False if it had ended before."""
     open_one = ReplayRun.objects.filter(pk=run.pk, state=ReplayState.RUNNING)
-    return bool(open_one.update(state=ReplayState.STOPPED, finished_at=at))
+    stopped = open_one.update(state=ReplayState.STOPPED, finished_at=at)
+    if stopped:
+        audit.record(actor=actor, act="inbox.replay_stop", target=run, reason=reason)
+    return bool(stopped)
 
 
 def work_replays(*, clock: Clock, seconds: float = BUDGET_SECONDS) -> int:

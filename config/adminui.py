@@ -1,7 +1,7 @@
 """The admin's look: everything of Unfold that is not a ModelAdmin."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -53,10 +53,11 @@ def find_consumers(request: HttpRequest, term: str) -> list[SearchResult]:
 
 def _counts() -> list[dict[str, Any]]:
     from billing.access import PAYING
-    from billing.models import InboxEvent, Operation, Subscription
+    from billing.models import InboxEvent, InvariantCheck, Operation, Subscription
     from billing.models.operations import OPEN_STATES
     from config.clock import now
     from entitlements.models import Grant
+    from keystore.models import JobRun
 
     at = now()
     events, operations = InboxEvent.objects, Operation.objects
@@ -82,7 +83,16 @@ def _counts() -> list[dict[str, Any]]:
             ending,
             f"valid_to_from={at:%Y-%m-%d}&valid_to_to={at + SOON:%Y-%m-%d}&revoked_at__isempty=1",
         ),
+        _count("Promises broken", InvariantCheck.objects.filter(violations__gt=0), "", bad=True),
+        {**_count("Jobs that did not run", JobRun.objects.none(), ""), **_late_jobs(at)},
     ]
+
+
+def _late_jobs(at: datetime) -> dict[str, Any]:
+    from keystore import jobs
+
+    late = len(jobs.overdue(at=at, schedule=settings.JOB_SCHEDULE))
+    return {"number": late, "alarming": late > 0}
 
 
 def _count(title: str, rows: Any, query: str, *, bad: bool = False) -> dict[str, Any]:
@@ -169,6 +179,7 @@ UNFOLD = {
                 "title": "Stripe",
                 "items": [
                     _page("Inbox", "inbox", "billing.inboxevent"),
+                    _page("Replays", "replay", "billing.replayrun"),
                     _page("Calls to Stripe", "outbound", "billing.operation"),
                     _page("Stripe customers", "badge", "billing.stripecustomer"),
                     _page("Mirror", "visibility", "djstripe.subscription", "billing.view_mirror"),
@@ -180,6 +191,13 @@ UNFOLD = {
                     _page("Endpoints", "webhook", "keystore.hookendpoint"),
                     _page("Deliveries", "local_shipping", "keystore.hookdelivery"),
                     _page("Messages", "outgoing_mail", "keystore.outboxmessage"),
+                ],
+            },
+            {
+                "title": "Watch",
+                "items": [
+                    _page("Promises", "verified", "billing.invariantcheck"),
+                    _page("Jobs", "schedule", "keystore.jobrun"),
                 ],
             },
             {
