@@ -28,7 +28,7 @@ from keystore.admin.filters import DayFilter
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
 from keystore.admin.personal import may_see
 from keystore.doorbell import ring
-from keystore.masking import masked_in
+from keystore.masking import masked_all, masked_in
 
 MOST_AT_ONCE = 100
 TOO_MANY = f"More than {MOST_AT_ONCE} at once are replayed as a range: choose them here."
@@ -146,10 +146,7 @@ class InboxEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="payload")
     def pretty_payload(self, event: InboxEvent) -> str:
-        text = json.dumps(event.payload, indent=2, sort_keys=True, ensure_ascii=False)
-        return format_html(
-            '<pre class="text-xs overflow-x-auto" tabindex="0">{}</pre>', veiled(text)
-        )
+        return pretty(event.payload)
 
     @admin.display(description="object id")
     def about(self, event: InboxEvent) -> str:
@@ -157,7 +154,7 @@ class InboxEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="payload")
     def hidden_payload(self, event: InboxEvent) -> str:
-        return "hidden: it may name a person"
+        return pretty(masked_all(event.payload))
 
     @admin.display(description="note")
     def masked_note(self, event: InboxEvent) -> str:
@@ -290,6 +287,11 @@ class InboxEventAdmin(ReadOnlyAdmin):
 def _replay(event: InboxEvent, request: HttpRequest, reason: str) -> None:
     replay(event=event, actor=actor_of(request), reason=reason, at=now())
     transaction.on_commit(partial(ring, "billing.tasks.work_inbox"))
+
+
+def pretty(payload: object) -> str:
+    text = json.dumps(payload, indent=2, sort_keys=True, ensure_ascii=False)
+    return format_html('<pre class="text-xs overflow-x-auto" tabindex="0">{}</pre>', veiled(text))
 
 
 def desk_of(event: InboxEvent, request: HttpRequest) -> dict[str, Any]:
