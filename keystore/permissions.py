@@ -19,6 +19,8 @@ SCOPES = (
     "inbox:write",
     "reconciliation:write",
     "usage:write",
+    "hooks:read",
+    "hooks:write",
 )
 
 

@@ -8,7 +8,14 @@ from config.errors import NotFound
 from keystore import tokens
 from keystore.callers import Caller
 from keystore.errors import ProjectMismatch
-from keystore.models import ApiKey, Consumer, Project
+from keystore.models import (
+    ApiKey,
+    Consumer,
+    HookDelivery,
+    HookEndpoint,
+    OutboxMessage,
+    Project,
+)
 
 
 def find_key(token: str) -> ApiKey | None:
@@ -87,3 +94,38 @@ def _renew_digest(key: ApiKey, digest: str) -> None:
     if not hmac.compare_digest(key.digest, digest):
         ApiKey.objects.filter(pk=key.pk, digest=key.digest).update(digest=digest)
         key.digest = digest
+
+
+def hook_endpoint(*, project: Project, endpoint_id: str) -> HookEndpoint:
+    endpoints = HookEndpoint.objects.select_related("project")
+    found = endpoints.filter(project=project, public_id=endpoint_id).first()
+    if found is None:
+        raise NotFound("There is no such hook endpoint in this project.")
+    return found
+
+
+def hook_deliveries_of(
+    *, project: Project, endpoint_id: str = "", state: str = ""
+) -> QuerySet[HookDelivery]:
+    """What was sent to the project's endpoints, or to one of them."""
+    deliveries = HookDelivery.objects.filter(project=project)
+    if endpoint_id:
+        endpoint = hook_endpoint(project=project, endpoint_id=endpoint_id)
+        deliveries = deliveries.filter(endpoint=endpoint)
+    if state:
+        deliveries = deliveries.filter(state=state)
+    return deliveries.select_related("message", "endpoint")
+
+
+def hook_delivery(*, project: Project, delivery_id: str) -> HookDelivery:
+    found = hook_deliveries_of(project=project).filter(public_id=delivery_id).first()
+    if found is None:
+        raise NotFound("There is no such delivery in this project.")
+    return found
+
+
+def hook_message(*, project: Project, message_id: str) -> OutboxMessage:
+    found = OutboxMessage.objects.filter(project=project, public_id=message_id).first()
+    if found is None:
+        raise NotFound("There is no such message in this project: it may be forgotten by now.")
+    return found

@@ -6,11 +6,19 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from keystore.models import ApiKey, Consumer, Environment
+from keystore.models import (
+    ApiKey,
+    Consumer,
+    Environment,
+    HookDelivery,
+    HookEndpoint,
+    OutboxMessage,
+)
 from keystore.services import LONGEST_OVERLAP
 
 MOST_SCOPES = 50
 MOST_NETWORKS = 50
+MOST_KINDS = 50
 LARGEST_LIMIT = 1_000_000_000
 MOST_METADATA_BYTES = 8_000  # it is in every answer about the key, its plan in a header
 
@@ -177,6 +185,128 @@ class KeyPage(serializers.Serializer[Any]):
     data = KeyShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
     next_cursor = serializers.CharField(allow_null=True)
     has_more = serializers.BooleanField()
+
+
+class HookShown(serializers.ModelSerializer[HookEndpoint]):
+    id = serializers.CharField(source="public_id", help_text="hook_...")
+    enabled = serializers.SerializerMethodField()
+
+    class Meta:
+        model = HookEndpoint
+        fields = [
+            "id",
+            "url",
+            "kinds",
+            "description",
+            "enabled",
+            "disabled_at",
+            "disabled_because",
+            "failing_since",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    def get_enabled(self, endpoint: HookEndpoint) -> bool:
+        return endpoint.disabled_at is None
+
+
+class SecretHookShown(HookShown):
+    secret = serializers.SerializerMethodField(help_text="whsec_...: shown once.")
+
+    class Meta(HookShown.Meta):
+        fields = ["secret", *HookShown.Meta.fields]
+        read_only_fields = fields
+
+    def get_secret(self, endpoint: HookEndpoint) -> str:
+        return str(self.context["secret"])
+
+
+class HookList(serializers.Serializer[Any]):
+    data = HookShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "new keys alone",
+            value={"url": "https://app.example.com/hooks", "kinds": ["key.created"]},
+            request_only=True,
+        )
+    ]
+)
+class MakeHookRequest(serializers.Serializer[Any]):
+    url = serializers.CharField(max_length=500)
+    kinds = serializers.ListField(
+        child=serializers.CharField(max_length=60),
+        max_length=MOST_KINDS,
+        required=False,
+        default=list,
+        help_text="Empty: everything, also kinds that come later.",
+    )
+    description = serializers.CharField(
+        max_length=200, required=False, default="", allow_blank=True
+    )
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("why", value={"reason": "The receiver was down"}, request_only=True)]
+)
+class HookReason(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("switch it off", value={"enabled": False}, request_only=True)]
+)
+class ChangeHookRequest(HookReason):
+    url = serializers.CharField(max_length=500, required=False)
+    kinds = serializers.ListField(
+        child=serializers.CharField(max_length=60), max_length=MOST_KINDS, required=False
+    )
+    description = serializers.CharField(max_length=200, required=False, allow_blank=True)
+    enabled = serializers.BooleanField(required=False)
+
+
+class DeliveryShown(serializers.ModelSerializer[HookDelivery]):
+    id = serializers.CharField(source="public_id", help_text="dlv_...")
+    message_id = serializers.CharField(source="message.public_id", help_text="The webhook-id.")
+    endpoint_id = serializers.CharField(source="endpoint.public_id")
+    type = serializers.CharField(source="message.kind")
+
+    class Meta:
+        model = HookDelivery
+        fields = [
+            "id",
+            "message_id",
+            "endpoint_id",
+            "type",
+            "state",
+            "attempts",
+            "last_status",
+            "last_error",
+            "next_attempt_at",
+            "finished_at",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class DeliveryPage(serializers.Serializer[Any]):
+    data = DeliveryShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
+    next_cursor = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()
+
+
+class MessageShown(serializers.ModelSerializer[OutboxMessage]):
+    id = serializers.CharField(source="public_id", help_text="msg_...: the webhook-id.")
+    type = serializers.CharField(source="kind")
+    timestamp = serializers.DateTimeField(source="created_at")
+    data = serializers.DictField()  # type: ignore[assignment]  # DRF's own attribute
+
+    class Meta:
+        model = OutboxMessage
+        fields = ["id", "type", "timestamp", "data"]
+        read_only_fields = fields
 
 
 class Problem(serializers.Serializer[Any]):
