@@ -30,6 +30,7 @@ from config.errors import IdempotencyConflict, InvalidInput
 from entitlements.models import Grant
 from keystore.models import ApiKey, AuditEntry, HookEndpoint, OutboxMessage
 from tests.billing.refund_cast import (
+    AT_PERIOD_END,
     CANCEL_NOW,
     a_budget,
     a_limit,
@@ -537,6 +538,15 @@ def test_a_subscription_s_refund_may_cancel_it_now(subscribed, sam, clock, alice
     assert (done.state, done.cancel_operation.state) == ("done", "done")
     assert (Subscription.objects.get().status, open_features(alice, clock)) == ("canceled", [])
     assert ApiKey.objects.get().revoked_at is not None
+
+
+def test_a_subscription_s_refund_may_end_it_with_its_period(subscribed, sam, clock, alice):
+    done = carry_out(subscribed, sam, 500, clock, after=AT_PERIOD_END)
+
+    subscription = Subscription.objects.get()
+    assert (done.state, done.access_ended_at, subscription.status) == ("done", None, "active")
+    assert subscription.cancel_at == subscription.current_period_end
+    assert open_features(alice, clock) == ["pro"]
 
 
 def test_when_the_money_cannot_move_the_subscription_stays(subscribed, sam, clock, alice):
