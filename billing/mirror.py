@@ -89,3 +89,9 @@ def _copy(found: gateway.Object, recording: gateway.Recording) -> str | None:
             logger.warning("mirror.skipped", extra={"object_id": found["id"], "why": repr(problem)})
             return f"{found['id']}: {problem!r}"
     return None
+
+
+def customers_with_card(stripe_id: str) -> list[str]:
+    """The Stripe customers to whom the mirror says that a payment method belongs; one or none."""
+    rows = models.PaymentMethod.objects.filter(id=stripe_id, customer__isnull=False)
+    return list(rows.values_list("customer__id", flat=True))

@@ -58,7 +58,13 @@ class IssuedKey:
 
 @transaction.atomic
 def register_consumer(
-    *, project: Project, external_id: str, email: str = "", name: str = ""
+    *,
+    project: Project,
+    external_id: str,
+    email: str = "",
+    name: str = "",
+    actor: str = SYSTEM,
+    reason: str = "",
 ) -> Consumer:
     """The project's consumer with this id, made if there is none. Fills in what was missing.
 
@@ -73,7 +79,9 @@ def register_consumer(
         project=project, external_id=external_id, defaults={"email": email, "name": name}
     )
     if created:
-        audit.record(actor=SYSTEM, act="consumer.register", target=consumer, consumer=consumer)
+        audit.record(
+            actor=actor, act="consumer.register", target=consumer, consumer=consumer, reason=reason
+        )
         return consumer
     for field, value in {"email": email, "name": name}.items():
         if value and not getattr(consumer, field):

@@ -5,11 +5,14 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
+from billing.admin.consumer.asked import asked_of
 from billing.admin.consumer.page import page_of
+from billing.admin.consumer_desk import ConsumerDeskAdmin, TagFilter
 from billing.admin.consumer_forms import (
     RevokeFeatureDialog,
     RevokeGrantDialog,
@@ -18,7 +21,7 @@ from billing.admin.consumer_forms import (
 )
 from billing.admin.see_as import SeeAs
 from billing.desk import sync_now
-from billing.search import consumers_matching
+from billing.search import consumers_matching, the_one_consumer
 from config.clock import now
 from entitlements.admin import revoke
 from entitlements.admin.give import GIVE, GiveGrantDialog
@@ -34,22 +37,28 @@ SEE = "keystore.view_consumer"
 
 
 @admin.register(Consumer)
-class ConsumerAdmin(SeeAs, ReadOnlyAdmin):
+class ConsumerAdmin(SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
     list_display = ("external_id", "email", "name", "project", "public_id", "created_at")
-    list_filter = ("project",)
+    list_filter = ("project", TagFilter)
     list_select_related = ("project",)
     search_fields = ("external_id",)  # get_search_results decides
-    search_help_text = "e-mail, own id, con_, Stripe id (cus_ sub_ pi_ ch_ in_), start of a key"
+    search_help_text = "e-mail, own id, any id of Stripe or ours, invoice number, start of a key"
     ordering = ("-pk",)
     fields = ("external_id", "email", "name", "project", "public_id", "created_at")
     masked_names = {"external_id": "masked_id", "email": "masked_email", "name": "masked_name"}
     change_form_outer_after_template = "admin/consumer/page.html"
+    actions_list = ("register",)
     actions_detail = (
         "give",
         {
             "title": "Revoke",
             "icon": "block",
             "items": ["end_grant", "take_feature", "end_key"],
+        },
+        {
+            "title": "Remember",
+            "icon": "sticky_note_2",
+            "items": ["add_note", "remove_note", "set_tags"],
         },
         "sync",
         "see_as",
@@ -68,6 +77,18 @@ class ConsumerAdmin(SeeAs, ReadOnlyAdmin):
         found = consumers_matching(term=term, with_email=personal.may_see(request))
         return queryset.filter(pk__in=found.values("pk")), False
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Who searches for exactly one consumer is led to its page."""
+        if set(request.GET) == {"q"} and self.has_view_permission(request):
+            term = request.GET["q"].strip()
+            hit = the_one_consumer(term=term, with_email=personal.may_see(request))
+            if hit is not None:
+                return redirect(page_url(str(hit.pk)))
+        answer: HttpResponse = super().changelist_view(request, extra_context)
+        return answer
+
     def change_view(
         self,
         request: HttpRequest,
@@ -82,7 +103,9 @@ class ConsumerAdmin(SeeAs, ReadOnlyAdmin):
             context["subtitle"] = (
                 personal.masked(consumer.external_id) if hide else consumer.external_id
             )
-            context["page"] = page_of(consumer=consumer, user=request.user, at=now())
+            context["page"] = page_of(
+                consumer=consumer, user=request.user, at=now(), asked=asked_of(request.GET)
+            )
         return super().change_view(request, object_id, form_url, context)
 
     @admin.display(description="external id", ordering="external_id")

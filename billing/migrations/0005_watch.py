@@ -141,4 +141,8 @@ class Migration(migrations.Migration):
             model_name='operation',
             index=models.Index(fields=['subject', '-created_at'], name='operation_by_subject'),
         ),
+        migrations.AddIndex(
+            model_name='invoice',
+            index=models.Index(fields=['number'], name='invoice_by_number'),
+        ),
     ]

@@ -91,7 +91,10 @@ class Invoice(models.Model):
     synced_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["consumer", "created_at"], name="invoice_by_consumer")]
+        indexes = [
+            models.Index(fields=["consumer", "created_at"], name="invoice_by_consumer"),
+            models.Index(fields=["number"], name="invoice_by_number"),  # support search
+        ]
 
     def __str__(self) -> str:
         return self.number or self.stripe_invoice_id

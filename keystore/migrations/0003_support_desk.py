@@ -228,4 +228,8 @@ class Migration(migrations.Migration):
             model_name='apikey',
             constraint=models.UniqueConstraint(condition=models.Q(('replaces__isnull', False), ('revoked_at', None)), fields=('replaces',), name='key_one_successor'),
         ),
+        migrations.AddIndex(
+            model_name='consumer',
+            index=models.Index(condition=models.Q(('tags', []), _negated=True), fields=['id'], name='consumer_tagged'),
+        ),
     ]

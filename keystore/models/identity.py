@@ -81,6 +81,8 @@ class Consumer(models.Model):
         ]
         indexes = [
             models.Index(fields=["project", "email"], name="consumer_by_email"),  # admin search
+            # Few carry tags: the list narrowed to one, and the choice of tags.
+            models.Index(fields=["id"], condition=~Q(tags=[]), name="consumer_tagged"),
         ]
 
     def __str__(self) -> str:

@@ -7,15 +7,16 @@ from typing import Any
 
 from billing.access import ENDED, UNPAID_IN_GRACE
 from billing.admin.consumer import row_acts
-from billing.admin.consumer.tables import Row, Section, Table, lines, span, text_of
+from billing.admin.consumer.tables import Act, Row, Section, Table, lines, span, text_of
 from billing.models import Subscription
 from billing.sync import DEFAULT_GRACE_DAYS
 from entitlements.explain import Change, Explanation, Loser
 from entitlements.resolve import GrantFacts, Offer
-from entitlements.selectors import FeatureExplained
 from keystore.models import Consumer
 
 HEADERS = ["Feature", "Now", "Why", "Since, until", "What else was given", "What changes it"]
+TITLE = "What they may use, and why"
+TEMPLATE = "admin/consumer/access.html"
 
 
 @dataclass(frozen=True)
@@ -37,35 +38,29 @@ def money_of(consumer: Consumer) -> Money:
 
 
 def section(
-    *,
-    consumer: Consumer,
-    explained: list[FeatureExplained],
-    money: Money,
-    user: Any,
-    at: datetime,
-    past: bool,
+    *, consumer: Consumer, explained: list[Explanation], money: Money, user: Any, at: datetime
 ) -> Section:
-    """`past`: the answer is about an instant gone by, so nothing can be done about it."""
-    rows = [
-        Row(
-            list(zip(HEADERS, _cells(one.explanation, money), strict=True)),
-            ()
-            if past
-            else row_acts.offered(
-                row_acts.FEATURE_ACTS,
-                one.explanation,
-                one.explanation.feature_code,
-                consumer=consumer,
-                user=user,
-                at=at,
-            ),
+    def acts(said: Explanation) -> list[Act]:
+        return row_acts.offered(
+            row_acts.FEATURE_ACTS, said, said.feature_code, consumer=consumer, user=user, at=at
         )
-        for one in explained
-    ]
-    empty = "Nothing had been granted." if past else "Nothing was ever granted to this consumer."
-    return Section(
-        "access", "What they may use, and why", Table(HEADERS, rows, empty, total=len(rows))
-    )
+
+    rows = [Row(_line(said, money), acts(said)) for said in explained]
+    table = Table(HEADERS, rows, "Nothing was ever granted to this consumer.", total=len(rows))
+    return Section("access", TITLE, table, short="Access", template=TEMPLATE)
+
+
+def past_section(*, explained: list[Explanation], then: str, plans: str) -> Section:
+    """What they could use at an instant gone by; nothing can be done about that any more."""
+    nobody = Money({}, timedelta())  # subscriptions are known as they are now
+    rows = [Row(_line(said, nobody)) for said in explained]
+    table = Table(HEADERS, rows, "Nothing had been granted.", total=len(rows))
+    title = f"What they could use on {then} UTC, and why"
+    return Section("access", title, table, intro=plans, short="Access", template=TEMPLATE)
+
+
+def _line(said: Explanation, money: Money) -> list[tuple[str, Any]]:
+    return list(zip(HEADERS, _cells(said, money), strict=True))
 
 
 def _cells(said: Explanation, money: Money) -> list[Any]:

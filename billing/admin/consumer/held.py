@@ -36,7 +36,7 @@ def grants(consumer: Consumer, user: Any, at: datetime) -> Section:
             ),
         ],
     )
-    return Section("grants", "Grants, live and ended", table)
+    return Section("grants", "Grants, live and ended", table, short="Grants")
 
 
 def _grant_acts(grant: Grant, user: Any, at: datetime) -> list[Act]:

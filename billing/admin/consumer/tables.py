@@ -56,6 +56,7 @@ class Section:
     table: Table | None = None
     acts: Sequence[Act] = ()
     intro: str = ""
+    short: str = ""  # the title in the list of sections; "": the title itself
     template: str = "admin/consumer/table.html"
     extra: dict[str, Any] = field(default_factory=dict)
 

@@ -1,0 +1,127 @@
+"""What somebody should look at before anything else on the consumer page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.urls import reverse
+
+from billing.access import UNPAID_IN_GRACE
+from billing.admin.consumer.access import Money
+from billing.admin.consumer.tables import text_of
+from billing.models import (
+    Drift,
+    DriftState,
+    InboxEvent,
+    InboxState,
+    Payment,
+    RefundRequest,
+    RefundStatus,
+    StripeCustomer,
+)
+from billing.models.refund_requests import OPEN_REQUESTS
+from billing.money import shown
+from keystore.models import Consumer, KeyClaim
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """`kind` is danger or warning; `url` is where it is put right."""
+
+    kind: str
+    text: str
+    url: str
+
+
+def alarms_of(
+    *,
+    consumer: Consumer,
+    holder: StripeCustomer | None,
+    money: Money,
+    user: Any,
+    at: datetime,
+) -> list[Alarm]:
+    looks: list[tuple[str, Iterator[Alarm]]] = [
+        ("billing.view_payment", _disputed(consumer)),
+        ("billing.view_subscription", _overdue(money, at)),
+        ("billing.view_inboxevent", _parked(holder)),
+        ("billing.view_drift", _drifted(consumer)),
+        ("billing.view_refundrequest", _refunding(consumer)),
+        ("keystore.view_apikey", _unclaimed(consumer, at)),
+    ]
+    return [alarm for permission, found in looks if user.has_perm(permission) for alarm in found]
+
+
+def _disputed(consumer: Consumer) -> Iterator[Alarm]:
+    for row in Payment.objects.filter(consumer=consumer, disputed=True)[:5]:
+        amount = shown(row.captured_minor, row.currency)
+        yield Alarm("danger", f"{amount} of {row.created_at:%Y-%m-%d} is disputed.", "#payments")
+
+
+def _overdue(money: Money, at: datetime) -> Iterator[Alarm]:
+    for row in money.subscriptions.values():
+        due = row.current_period_start
+        if row.status not in UNPAID_IN_GRACE or due is None:
+            continue
+        until = due + money.grace
+        stands = (
+            f"access stays until {text_of(until)}"
+            if until > at
+            else f"access ended {text_of(until)}"
+        )
+        yield Alarm(
+            "warning",
+            f"The renewal of {row.plan or 'a subscription'} due {due:%Y-%m-%d} is not paid: "
+            f"{stands} ({money.grace.days} days of grace).",
+            "#subscriptions",
+        )
+
+
+def _parked(holder: StripeCustomer | None) -> Iterator[Alarm]:
+    if holder is None:
+        return
+    customer_id = holder.stripe_customer_id
+    rows = InboxEvent.objects.filter(stripe_customer_id=customer_id, state=InboxState.PARKED)
+    number = rows.count()
+    if number:
+        page = reverse("admin:billing_inboxevent_changelist")
+        url = f"{page}?{urlencode({'q': customer_id, 'state__exact': 'parked'})}"
+        events = "event is" if number == 1 else "events are"
+        yield Alarm("danger", f"{number} of Stripe's {events} parked: replay them.", url)
+
+
+def _drifted(consumer: Consumer) -> Iterator[Alarm]:
+    number = Drift.objects.filter(consumer=consumer, state=DriftState.OPEN).count()
+    if number:
+        ours = "difference" if number == 1 else "differences"
+        yield Alarm("warning", f"{number} {ours} with Stripe: sync to repair.", "#timeline")
+
+
+def _refunding(consumer: Consumer) -> Iterator[Alarm]:
+    asked = RefundRequest.objects.filter(consumer=consumer, state__in=OPEN_REQUESTS)
+    for row in asked.order_by("-created_at")[:5]:
+        waits = "awaits a second person" if row.state == "awaiting" else "is under way"
+        amount = shown(row.amount_minor, row.currency)
+        yield Alarm("warning", f"A refund of {amount} {waits}.", "#payments")
+    known = asked.values("refund_id")
+    status = (RefundStatus.WANTED, RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION)
+    open_ones = Payment.objects.filter(consumer=consumer, refunds__status__in=status)
+    for row in open_ones.exclude(refunds__in=known).distinct()[:5]:
+        text = f"A refund of the payment of {row.created_at:%Y-%m-%d} is under way."
+        yield Alarm("warning", text, "#payments")
+
+
+def _unclaimed(consumer: Consumer, at: datetime) -> Iterator[Alarm]:
+    waiting = KeyClaim.objects.filter(
+        Q(key__consumer=consumer, key__revoked_at=None, claimed_at=None)
+    )
+    for claim in waiting.select_related("key").order_by("pk")[:5]:
+        text = (
+            f"{claim.key} waits to be collected until {text_of(claim.expires_at)}."
+            if claim.expires_at > at
+            else f"{claim.key} was never collected, and its text is gone: rotate it."
+        )
+        yield Alarm("warning", text, "#keys")
