@@ -117,8 +117,8 @@ def test_ids_of_refund_dispute_credit_note_grant_and_note_lead_to_the_page(
 def test_part_of_an_address_lists_instead(support, alice, bob):
     page = support.get(LIST, {"q": "example.com"}).content.decode()
 
-    assert "alice@example.com" in page
-    assert "bob@example.com" in page
+    assert page_of(alice) in page
+    assert page_of(bob) in page
 
 
 @pytest.mark.parametrize("term", ["carol@", "example.c", "Carol", "arol"])
@@ -137,7 +137,7 @@ def test_reader_learns_no_address_from_the_lists_of_rows(reader, journal, pro, g
 
 def test_unknown_id_finds_nobody(support, alice):
     for term in ("evt_no", "re_no", "pm_no", "zz\x00zz"):
-        assert "alice@example.com" not in support.get(LIST, {"q": term}).content.decode()
+        assert page_of(alice) not in support.get(LIST, {"q": term}).content.decode()
 
 
 # --- What it tells -------------------------------------------------------------------------------
@@ -267,8 +267,8 @@ def test_tags_are_set_shown_and_filter_the_list(support, alice, bob):
     assert alice.tags == ["beta", "vip"]
     assert AuditEntry.objects.get(act="consumer.tag").after == {"tags": ["beta", "vip"]}
     page = support.get(LIST, {"tag": "vip"}).content.decode()
-    assert "alice@example.com" in page
-    assert "bob@example.com" not in page
+    assert page_of(alice) in page
+    assert page_of(bob) not in page
 
 
 def test_same_tags_again_change_nothing(alice):
