@@ -6,6 +6,7 @@ The buyers live on test clocks of the sandbox, which start in the past and run u
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 
@@ -85,11 +86,11 @@ def _live(project: Project, buyers: list[Buyer], start: datetime, clock: Clock) 
         _write(f"/v1/subscriptions/{bought[buyer][1]}", _method="delete")
     _advance(test_clock, start, now)
     for customer_id, _ in bought.values():
-        patiently(
-            lambda customer_id=customer_id: sync_customer(
-                stripe_customer_id=customer_id, clock=clock, full=True
-            )
-        )
+        patiently(partial(_follow, customer_id, clock))
+
+
+def _follow(customer_id: str, clock: Clock) -> None:
+    sync_customer(stripe_customer_id=customer_id, clock=clock, full=True)
 
 
 def _subscribe(project: Project, buyer: Buyer, test_clock: str) -> tuple[str, str]:
