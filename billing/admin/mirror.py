@@ -78,7 +78,7 @@ class MirrorAdmin(PersonalDataAdmin, ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        if not self.has_view_permission(request):
+        if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
             raise PermissionDenied
         found = self.get_object(request, object_id)
         if found is None:

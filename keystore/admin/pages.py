@@ -38,7 +38,14 @@ def row_or_404(rows: models.QuerySet[Any], object_id: str | None) -> Any:
         raise Http404(f"There is no {rows.model._meta.verbose_name} {object_id}.") from missing
 
 
-class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
+class WithoutHistory:
+    """Django's own history knows less than the audit trail, and names rows by their text."""
+
+    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        raise Http404("The audit trail tells more.")
+
+
+class ReadOnlyAdmin(WithoutHistory, PersonalDataAdmin, ModelAdmin):
     """Shows rows that only services write. Nobody adds, changes or deletes, superusers included."""
 
     show_full_result_count = False  # counting a large table takes longer than reading a page
@@ -72,9 +79,6 @@ class ReadOnlyAdmin(PersonalDataAdmin, ModelAdmin):
         ]
         return self._shown(request, ["who" if name == "consumer" else name for name in names], obj)
 
-    def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        raise Http404("The audit trail tells more.")
-
     def change_view(
         self,
         request: HttpRequest,
@@ -98,7 +102,7 @@ def _filtered(one: Any) -> str:
     return str(one[0] if isinstance(one, tuple) else one)
 
 
-class AuditedAdmin(ModelAdmin):
+class AuditedAdmin(WithoutHistory, ModelAdmin):
     """Edits rows that people own. Each change is in the audit trail, in its own transaction."""
 
     set_once: tuple[str, ...] = ()  # fields that others refer to: fixed when the row exists
