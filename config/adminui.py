@@ -112,12 +112,14 @@ def _may_follow(request: HttpRequest, count: dict[str, Any]) -> bool:
     return request.user.has_perm(count["permission"])
 
 
-def _page(title: str, icon: str, model: str, permission: str = "") -> dict[str, Any]:
+def _page(
+    title: str, icon: str, model: str, permission: str = "", query: dict[str, str] | None = None
+) -> dict[str, Any]:
     app, name = model.split(".")
     return {
         "title": title,
         "icon": icon,
-        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist", query=query),
         "permission": _holds(permission or f"{app}.view_{name}"),
     }
 
@@ -157,6 +159,13 @@ UNFOLD = {
                 "items": [
                     _page("Consumers", "group", "keystore.consumer"),
                     _page("Grants", "redeem", "entitlements.grant"),
+                    _page(
+                        "Expiring this week",
+                        "event_busy",
+                        "entitlements.grant",
+                        query={"state": "expiring"},
+                    ),
+                    _page("Many grants at once", "playlist_add", "entitlements.grantbatch"),
                     _page("API keys", "key", "keystore.apikey"),
                     _page("Audit trail", "history", "keystore.auditentry"),
                 ],

@@ -22,4 +22,6 @@ BEAT: dict[str, float] = {
     "keystore.tasks.prune_messages": 5 * MINUTE,
     "keystore.tasks.prune_stored_answers": 24 * HOUR,
     "entitlements.tasks.refresh_due_answers": 15,
+    "entitlements.tasks.give_batches": 10,
+    "entitlements.tasks.remind_givers": HOUR,
 }

@@ -24,6 +24,7 @@ from billing.desk import sync_now
 from billing.search import consumers_matching, the_one_consumer
 from config.clock import now
 from entitlements.admin import revoke
+from entitlements.admin.batches import GIVE_MANY, give_to_selected
 from entitlements.admin.give import GIVE, GiveGrantDialog
 from entitlements.selectors import feature_by_code
 from entitlements.services import revoke_feature
@@ -48,6 +49,7 @@ class ConsumerAdmin(SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
     masked_names = {"external_id": "masked_id", "email": "masked_email", "name": "masked_name"}
     change_form_outer_after_template = "admin/consumer/page.html"
     actions_list = ("register",)
+    actions = (give_to_selected,)
     actions_detail = (
         "give",
         {
@@ -63,6 +65,7 @@ class ConsumerAdmin(SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
         "sync",
         "see_as",
     )
+    has_give_many_permission = holds(GIVE_MANY, SEE)
     has_give_permission = holds("entitlements.give_grant", SEE)
     has_take_permission = holds("entitlements.revoke_grant", SEE)
     has_end_key_permission = holds("keystore.revoke_apikey", SEE)
