@@ -7,6 +7,7 @@ was done is found done, never done again.
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=60)
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
+BUDGET_SECONDS = 25.0
 SYSTEM = "system"
 Clock = Callable[[], datetime]
 
@@ -62,11 +64,17 @@ def follow_request(*, request: RefundRequest, clock: Clock) -> RefundRequest:
     return _reload(request)
 
 
-def work_requests(*, clock: Clock, limit: int = 20) -> int:
-    """The sweeper: expire what nobody agreed to, go on with what is due. Returns how many."""
+def work_requests(*, clock: Clock, limit: int = 200, seconds: float = BUDGET_SECONDS) -> int:
+    """The sweeper: expire what nobody agreed to, go on with what is due. Returns how many.
+
+    Begins no new one after `seconds`: a task must end before the queue thinks it lost.
+    """
+    stop_at = time.monotonic() + seconds
     worked = expire_requests(at=clock())
     due = RefundRequest.objects.filter(_claimable(clock()), next_attempt_at__lte=clock())
     for request in list(due.order_by("next_attempt_at")[:limit]):
+        if time.monotonic() > stop_at:
+            break
         follow_request(request=request, clock=clock)
         worked += 1
     return worked

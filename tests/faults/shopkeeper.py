@@ -13,12 +13,16 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
-from django.db import close_old_connections  # noqa: E402  needs the apps to be loaded
+from django.contrib.auth.models import User  # noqa: E402  needs the apps to be loaded
+from django.db import close_old_connections  # noqa: E402
 
-from billing import catalog  # noqa: E402
+from billing import catalog, gateway  # noqa: E402
+from billing.customers import ensure_customer  # noqa: E402
 from billing.demo import ACTOR, APP_KEY, APP_NAME, read_catalog, seed_prices  # noqa: E402
-from billing.models import Payment  # noqa: E402
+from billing.models import Payment, RefundLimit  # noqa: E402
+from billing.refund_desk import RefundWish, request_refund  # noqa: E402
 from billing.refunds import want_refund  # noqa: E402
+from billing.sync import sync_customer  # noqa: E402
 from config.celery import app as celery  # noqa: E402
 from config.clock import now  # noqa: E402
 from keystore.models import Project  # noqa: E402
@@ -59,12 +63,50 @@ def refund(*, charge: str, amount_minor: int) -> dict[str, Any]:
     return {"operation": wanted.operation.public_id}
 
 
+def collect(*, consumer: str, amounts: list[int]) -> dict[str, Any]:
+    """A consumer pays each of the amounts once; the ids of the charges."""
+    project = Project.objects.get()
+    buyer, _ = project.consumers.get_or_create(external_id=consumer)
+    holder = ensure_customer(consumer=buyer, actor=ACTOR, at=now())
+    for number, amount_minor in enumerate(amounts):
+        params = {
+            "amount": amount_minor,
+            "currency": "usd",
+            "customer": holder.stripe_customer_id,
+            "payment_method": "pm_card_visa",
+            "confirm": "true",
+            "automatic_payment_methods": {"enabled": "true", "allow_redirects": "never"},
+        }
+        key = f"collect:{consumer}:{number}"
+        gateway.write("/v1/payment_intents", params, idempotency_key=key)
+    sync_customer(stripe_customer_id=holder.stripe_customer_id, clock=now, full=True)
+    paid = Payment.objects.filter(consumer=buyer).order_by("pk")
+    return {"charges": list(paid.values_list("stripe_charge_id", flat=True))}
+
+
+def ask_refund(*, charge: str, amount_minor: int) -> dict[str, Any]:
+    """Staff's click; repeated after a broken connection it is the same click."""
+    payment = Payment.objects.get(stripe_charge_id=charge)
+    most = {"approval_above_minor": 10**9}
+    RefundLimit.objects.get_or_create(project=payment.project, currency="usd", defaults=most)
+    person, _ = User.objects.get_or_create(username="sam", is_staff=True, is_superuser=True)
+    wish = RefundWish(key=f"click:{charge}", amount_minor=amount_minor, reason="chaos")
+    made = request_refund(payment=payment, wish=wish, person=person, at=now())
+    return {"request": made.public_id}
+
+
 def ring(*, task: str) -> dict[str, Any]:
     celery.send_task(task)
     return {}
 
 
-DEEDS = {"furnish": furnish, "refund": refund, "ring": ring}
+DEEDS = {
+    "furnish": furnish,
+    "refund": refund,
+    "collect": collect,
+    "ask_refund": ask_refund,
+    "ring": ring,
+}
 
 
 def main() -> None:

@@ -138,8 +138,12 @@ class Stack:
         self.wait_for(name, lambda: call("GET", f"{address}/live").status == 200)
         return address
 
-    def start_worker(self) -> None:
-        command = [*CELERY, "worker", "--concurrency=2", "--without-gossip", "--without-mingle"]
+    def start_worker(self, defect: str = "") -> None:
+        """`defect`: a mistake that is planted in the worker, one of `tests.faults.defects`."""
+        celery = [*CELERY]
+        if defect:
+            celery[2:3] = ["tests.faults.defects", defect]
+        command = [*celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle"]
         self._spawn("worker", command)
 
     def _worker_answers(self) -> bool:
