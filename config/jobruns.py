@@ -13,7 +13,6 @@ from celery.app.task import Task
 
 from config.clock import now
 from config.schedule import BEAT
-from keystore import jobs
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +20,15 @@ logger = logging.getLogger(__name__)
 @signals.beat_init.connect(weak=False)
 def expect_jobs(**_: Any) -> None:
     """From now on a job that never runs is overdue, and not merely unknown."""
+    from keystore import jobs  # Celery reads this file before the apps are loaded
+
     _quietly("beat", lambda: jobs.expect(names=list(BEAT), at=now()))
 
 
 @signals.task_prerun.connect(weak=False)
 def note_start(task: Task, **_: Any) -> None:
+    from keystore import jobs
+
     if task.name in BEAT:
         task.request.latchkey_started = time.monotonic()
         _quietly(task.name, lambda: jobs.begin(name=task.name, at=now()))
@@ -33,6 +36,8 @@ def note_start(task: Task, **_: Any) -> None:
 
 @signals.task_postrun.connect(weak=False)
 def note_end(task: Task, state: str, retval: object, **_: Any) -> None:
+    from keystore import jobs
+
     if task.name not in BEAT:
         return
     started = getattr(task.request, "latchkey_started", None)
