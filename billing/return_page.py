@@ -7,7 +7,7 @@ from django.db.models import TextChoices
 
 from billing.claims import CheckoutKey, key_of_checkout, source_ref_of
 from billing.models import Checkout, CheckoutState
-from billing.money import shown
+from billing.prices import price_text
 from entitlements.models import Grant
 
 # Seconds until the page looks again by itself, look by look; after the last the buyer has to.
@@ -69,6 +69,4 @@ def price_of(checkout: Checkout) -> str:
     """ "14.99 USD per month", or "3 x 14.99 USD per month"."""
     price = checkout.price
     count = f"{checkout.quantity} x " if checkout.quantity > 1 else ""
-    many = f"{price.interval_count} {price.interval}s" if price.interval_count > 1 else ""
-    every = f" per {many or price.interval}" if price.interval else ""
-    return f"{count}{shown(price.amount_minor, price.currency)}{every}"
+    return f"{count}{price_text(price)}"

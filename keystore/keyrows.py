@@ -11,6 +11,24 @@ from keystore import audit, tokens
 from keystore.models import Api, ApiKey, App, Consumer, Project
 from keystore.outbox import tell
 
+# What a key's successor takes over from it.
+INHERITED = (
+    "api",
+    "environment",
+    "name",
+    "scopes",
+    "plan_limit_per_minute",
+    "own_limit_per_minute",
+    "own_burst",
+    "allowed_cidrs",
+    "expires_at",
+    "disabled_at",
+    "disabled_because",
+    "unpaid_since",
+    "provisioned_for",
+    "metadata",
+)
+
 
 def add_key(*, project: Project, owner: App | Consumer, plaintext: str, **fields: Any) -> ApiKey:
     """The row of a new key. Raises InvalidInput when its owner is of another project."""

@@ -14,7 +14,7 @@ from keystore.addresses import normal_networks
 from keystore.errors import ConsumerNotFound, KeyNotPaidFor, KeyReplaced, KeyRevoked
 from keystore.handover import offer_key
 from keystore.ids import CONSUMER_ID
-from keystore.keyrows import add_key, change_key, record, tell_of_key
+from keystore.keyrows import INHERITED, add_key, change_key, record, tell_of_key
 from keystore.models import (
     Api,
     ApiKey,
@@ -29,23 +29,6 @@ from keystore.selectors import consumer_of
 
 LONGEST_OVERLAP = timedelta(days=30)
 SYSTEM = "system"
-# What a key's successor takes over from it.
-INHERITED = (
-    "api",
-    "environment",
-    "name",
-    "scopes",
-    "plan_limit_per_minute",
-    "own_limit_per_minute",
-    "own_burst",
-    "allowed_cidrs",
-    "expires_at",
-    "disabled_at",
-    "disabled_because",
-    "unpaid_since",
-    "provisioned_for",
-    "metadata",
-)
 
 
 @dataclass(frozen=True)
@@ -105,11 +88,12 @@ def issue_key(
     allowed_cidrs: Sequence[str] = (),
     expires_at: datetime | None = None,
     metadata: dict[str, Any] | None = None,
+    claimable: bool = False,
     actor: str,
     reason: str = "",
     at: datetime,
 ) -> IssuedKey:
-    """A new key of `owner`. Its plaintext exists only in the answer."""
+    """A new key of `owner`. Its text exists only in the answer, and sealed if it is `claimable`."""
     if expires_at is not None and expires_at <= at:
         raise InvalidInput("A key must expire in the future: choose a later expires_at.")
     plaintext = tokens.new_token(environment)
@@ -130,6 +114,8 @@ def issue_key(
     )
     record("key.issue", key, actor=actor, reason=reason, after={"scopes": key.scopes})
     tell_of_key("key.created", key, at=at)
+    if claimable:
+        offer_key(key=key, plaintext=plaintext, at=at)
     return IssuedKey(key, plaintext)
 
 

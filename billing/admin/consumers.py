@@ -12,6 +12,7 @@ from unfold.enums import ActionVariant
 
 from billing.admin.consumer.asked import asked_of
 from billing.admin.consumer.page import page_of
+from billing.admin.consumer_acts import IssuesKeys
 from billing.admin.consumer_desk import ConsumerDeskAdmin, TagFilter
 from billing.admin.consumer_forms import (
     RevokeFeatureDialog,
@@ -38,7 +39,7 @@ SEE = "keystore.view_consumer"
 
 
 @admin.register(Consumer)
-class ConsumerAdmin(SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
+class ConsumerAdmin(IssuesKeys, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
     list_display = ("external_id", "email", "name", "project", "public_id", "created_at")
     list_filter = ("project", TagFilter)
     list_select_related = ("project",)
@@ -62,6 +63,7 @@ class ConsumerAdmin(SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
             "icon": "sticky_note_2",
             "items": ["add_note", "remove_note", "set_tags"],
         },
+        "issue_key",
         "sync",
         "see_as",
     )

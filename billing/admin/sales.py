@@ -8,7 +8,9 @@ from django.shortcuts import redirect
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from billing.admin.card_acts import CardActs
 from billing.admin.refund_page import refund_page
+from billing.admin.subscription_acts import SubscriptionActs
 from billing.admin.veil import veiled
 from billing.models import (
     BillingPolicy,
@@ -81,14 +83,14 @@ class PriceAdmin(SaleAdmin):
 
 
 @admin.register(StripeCustomer)
-class StripeCustomerAdmin(SaleAdmin):
+class StripeCustomerAdmin(CardActs, SaleAdmin):
     list_display = ("stripe_customer_id", "who", "project", "currency", "deleted_at", "synced_at")
     list_filter = ("project", ("deleted_at", admin.EmptyFieldListFilter))
     search_fields = ("stripe_customer_id", *CONSUMER_SEARCH)
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(SaleAdmin):
+class SubscriptionAdmin(SubscriptionActs, SaleAdmin):
     list_display = (
         "stripe_subscription_id",
         "who",

@@ -1,7 +1,8 @@
 """Dialogs in which staff say why, and how a dialog's deed is done and reported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import messages
@@ -53,6 +54,12 @@ class ConsumerDialog(ReasonDialog):
         if row and isinstance(field, forms.ChoiceField) and field.valid_value(row):
             return row
         return super().get_initial_for_field(field, field_name)
+
+
+def opened_on(request: HttpRequest, *, pages: Iterable[str], otherwise: str) -> str:
+    """Which of these pages the dialog was opened over: there its user goes back to."""
+    behind = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    return behind if behind in pages else otherwise
 
 
 def carry_out(

@@ -1,21 +1,21 @@
-"""API keys: what is known of them, which is never their text, and the one act: revoke."""
+"""API keys: what is known of them, which is never their text."""
 
 import json
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import display
 
 from config.clock import now
-from keystore.admin.dialogs import ReasonDialog, carry_out
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.admin.key_acts import KeyActs
+from keystore.admin.pages import ReadOnlyAdmin
 from keystore.masking import masked_all
 from keystore.models import ApiKey
 from keystore.selectors import keys_looking_like
-from keystore.services import revoke_key
 
 STATE_COLOURS = {
     "usable": "success",
@@ -23,6 +23,7 @@ STATE_COLOURS = {
     "disabled": "warning",
     "app switched off": "warning",
     "expired": "info",
+    "replaced": "info",
     "revoked": "danger",
 }
 
@@ -36,11 +37,13 @@ def state_of(key: ApiKey) -> str:
         return "expired"
     if key.disabled_at:
         return "not paid for" if key.disabled_because == "payment" else "disabled"
+    if key.replaced_at and key.is_usable(at):
+        return "replaced"
     return "usable" if key.is_usable(at) else "app switched off"
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnlyAdmin):
+class ApiKeyAdmin(KeyActs, ReadOnlyAdmin):
     list_display = ("__str__", "state", "who", "app", "api", "environment", "name", "last_used_at")
     list_filter = (
         "project",
@@ -69,15 +72,17 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "expires_at",
         "disabled_at",
         "disabled_because",
+        "unpaid_since",
         "revoked_at",
+        "replaces",
+        "replaced_at",
+        "successor",
         "provisioned_for",
         "metadata",
         "last_used_at",
         "created_at",
     )
     masked_names = {"who": "masked_who", "metadata": "masked_metadata"}
-    actions_detail = ("revoke",)
-    has_revoke_permission = holds("keystore.revoke_apikey", "keystore.view_apikey")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str
@@ -93,6 +98,14 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     def visible_text(self, key: ApiKey) -> str:
         return str(key)
 
+    @admin.display(description="replaced by")
+    def successor(self, key: ApiKey) -> str:
+        live = key.replaced_by.filter(revoked_at=None).first()
+        if live is None:
+            return "-"
+        url = reverse("admin:keystore_apikey_change", args=[live.pk])
+        return format_html('<a class="text-link" href="{}">{}</a>', url, live)
+
     @admin.display(description="metadata")
     def masked_metadata(self, key: ApiKey) -> str:
         return json.dumps(masked_all(key.metadata), ensure_ascii=False)
@@ -100,26 +113,6 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     @display(description="state", label=STATE_COLOURS)
     def state(self, key: ApiKey) -> str:
         return state_of(key)
-
-    @action(
-        description="Revoke",
-        icon="key_off",
-        variant=ActionVariant.DANGER,
-        permissions=["revoke"],
-        dialog={
-            "title": "Revoke this key",
-            "description": "Whoever holds it is refused from now on. This cannot be undone.",
-            "form_class": ReasonDialog,
-        },
-    )
-    def revoke(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
-        key = row_or_404(ApiKey.objects.select_related("consumer"), object_id)
-
-        def deed() -> str:
-            done = revoke_key(key=key, actor=actor_of(request), reason=form.reason, at=now())
-            return f"{key} is revoked." if done else f"{key} was revoked before: nothing changed."
-
-        return carry_out(request, form, deed, back=request.path.removesuffix("revoke/") + "change/")
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("digest")

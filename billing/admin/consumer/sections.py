@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing.admin.consumer import held, paid
+from billing.admin.consumer import cards, held, paid
 from billing.admin.consumer.tables import Section
 from keystore.models import Consumer
 
@@ -30,6 +30,7 @@ _places = [
     Place(30, "billing.view_payment", paid.payments),
     Place(31, "billing.view_invoice", paid.invoices),
     Place(32, "billing.view_purchase", paid.purchases),
+    Place(40, "billing.view_stripecustomer", cards.cards),
     Place(50, "keystore.view_apikey", held.keys),
     Place(70, "entitlements.view_grant", held.grants),
     Place(75, "billing.view_checkout", paid.checkouts),
@@ -39,7 +40,7 @@ _places = [
 def add_section(*, order: int, permission: str, make: Make) -> None:
     """Show what `make(consumer, user, at)` returns to those who hold the permission.
 
-    Free places: 40 payment methods, 60 usage against quota.
+    Free place: 60 usage against quota.
     """
     _places.append(Place(order, permission, make))
 

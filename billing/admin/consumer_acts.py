@@ -1,0 +1,57 @@
+"""What staff do for a consumer as a whole: issue a key."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from unfold.decorators import action
+
+from config.clock import now
+from config.errors import DomainError
+from keystore.admin.key_acts import hand_over
+from keystore.admin.key_forms import LINK, IssueConsumerKeyDialog
+from keystore.admin.pages import actor_of, holds
+from keystore.services import IssuedKey, issue_key
+
+
+class IssuesKeys:
+    """Mixed into the consumer page."""
+
+    has_issue_key_permission: Any = holds("keystore.issue_apikey", "keystore.view_consumer")
+
+    @action(
+        description="Issue a key",
+        icon="key",
+        permissions=["issue_key"],
+        dialog={
+            "title": "Issue a key",
+            "description": "One that was not bought. What it opens is what the consumer may use.",
+            "form_class": IssueConsumerKeyDialog,
+        },
+    )
+    def issue_key(
+        self, request: HttpRequest, form: IssueConsumerKeyDialog, object_id: str
+    ) -> HttpResponse:
+        by_link = form.cleaned_data["handover"] == LINK
+        try:
+            issued = _issue(form, actor_of(request), claimable=by_link)
+        except DomainError as refusal:
+            form.add_error("deed_reason", refusal.message)
+            return render(request, "unfold/helpers/dialog.html", {"form": form, "dialog": {}})
+        return hand_over(request, issued, by_link=by_link)
+
+
+def _issue(form: IssueConsumerKeyDialog, actor: str, *, claimable: bool) -> IssuedKey:
+    asked, at = form.cleaned_data, now()
+    return issue_key(
+        project=form.consumer.project,
+        owner=form.consumer,
+        api=asked["key_api"],
+        name=asked["key_name"],
+        environment=asked["key_environment"],
+        expires_at=form.expires_at(at),
+        claimable=claimable,
+        actor=actor,
+        reason=form.reason,
+        at=at,
+    )

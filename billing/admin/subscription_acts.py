@@ -1,0 +1,145 @@
+"""What staff do to a subscription, from its own page and from the rows of the consumer page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+
+from billing import subscription_desk
+from billing.admin.subscription_forms import (
+    CancelLaterDialog,
+    CancelNowDialog,
+    ChangePlanDialog,
+    PauseDialog,
+    ResumeDialog,
+    SubscriptionDialog,
+    UncancelDialog,
+)
+from billing.subscription_desk import Outcome, PreviewOutdated
+from config.clock import now
+from config.errors import DomainError
+from keystore.admin.dialogs import carry_out, opened_on
+from keystore.admin.pages import actor_of, holds
+
+
+class SubscriptionActs:
+    """Mixed into the page of subscriptions."""
+
+    actions_detail: Any = (
+        "change_plan",
+        {
+            "title": "Cancel or pause",
+            "icon": "event_busy",
+            "items": ["cancel_later", "cancel_now", "uncancel", "pause", "resume"],
+        },
+    )
+    has_change_it_permission = holds(
+        "billing.change_plan_subscription", "billing.view_subscription"
+    )
+
+    @action(
+        description="Change the plan",
+        icon="swap_horiz",
+        variant=ActionVariant.PRIMARY,
+        permissions=["change_it"],
+        dialog={"title": "Change the plan", "form_class": ChangePlanDialog},
+    )
+    def change_plan(
+        self, request: HttpRequest, form: ChangePlanDialog, object_id: str
+    ) -> HttpResponse:
+        if not form.is_confirmed:
+            return _priced(request, form)
+        return _act(
+            request,
+            form,
+            subscription_desk.change_plan,
+            price=form.chosen,
+            prorate=form.prorate,
+            seen=form.seen,
+        )
+
+    @action(
+        description="Cancel at the end of the period",
+        permissions=["change_it"],
+        dialog={"title": "Cancel at the end of the period", "form_class": CancelLaterDialog},
+    )
+    def cancel_later(
+        self, request: HttpRequest, form: SubscriptionDialog, object_id: str
+    ) -> HttpResponse:
+        return _act(request, form, subscription_desk.cancel_at_period_end)
+
+    @action(
+        description="Cancel now",
+        variant=ActionVariant.DANGER,
+        permissions=["change_it"],
+        dialog={"title": "Cancel now", "form_class": CancelNowDialog},
+    )
+    def cancel_now(
+        self, request: HttpRequest, form: SubscriptionDialog, object_id: str
+    ) -> HttpResponse:
+        return _act(request, form, subscription_desk.cancel_now)
+
+    @action(
+        description="Take the cancellation back",
+        permissions=["change_it"],
+        dialog={"title": "Take the cancellation back", "form_class": UncancelDialog},
+    )
+    def uncancel(
+        self, request: HttpRequest, form: SubscriptionDialog, object_id: str
+    ) -> HttpResponse:
+        return _act(request, form, subscription_desk.uncancel)
+
+    @action(
+        description="Pause",
+        permissions=["change_it"],
+        dialog={"title": "Pause the subscription", "form_class": PauseDialog},
+    )
+    def pause(self, request: HttpRequest, form: SubscriptionDialog, object_id: str) -> HttpResponse:
+        return _act(request, form, subscription_desk.pause)
+
+    @action(
+        description="Resume",
+        permissions=["change_it"],
+        dialog={"title": "Resume the subscription", "form_class": ResumeDialog},
+    )
+    def resume(self, request: HttpRequest, form: ResumeDialog, object_id: str) -> HttpResponse:
+        return _act(request, form, subscription_desk.resume, seen=form.seen)
+
+
+def _act(
+    request: HttpRequest, form: SubscriptionDialog, act: Callable[..., Outcome], **more: Any
+) -> HttpResponse:
+    subscription = form.subscription
+
+    def deed() -> str:
+        try:
+            outcome = act(
+                subscription=subscription,
+                actor=actor_of(request),
+                reason=form.reason,
+                clock=now,
+                **more,
+            )
+        except PreviewOutdated:
+            if isinstance(form, ResumeDialog | ChangePlanDialog):
+                form.price_it()  # shown with the refusal: the next click agrees to the new price
+            raise
+        return outcome.said
+
+    consumer = reverse("admin:keystore_consumer_change", args=[subscription.consumer_id])
+    own = reverse("admin:billing_subscription_change", args=[subscription.pk])
+    back = opened_on(request, pages=[consumer], otherwise=own)
+    return carry_out(request, form, deed, back=back)
+
+
+def _priced(request: HttpRequest, form: ChangePlanDialog) -> HttpResponse:
+    """The dialog again, with what the change would cost."""
+    try:
+        form.price_it()
+    except DomainError as refusal:
+        form.add_error("price", refusal.message)
+    return render(request, "unfold/helpers/dialog.html", {"form": form, "dialog": {}})
