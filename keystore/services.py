@@ -88,12 +88,11 @@ def issue_key(
     allowed_cidrs: Sequence[str] = (),
     expires_at: datetime | None = None,
     metadata: dict[str, Any] | None = None,
-    claimable: bool = False,
     actor: str,
     reason: str = "",
     at: datetime,
 ) -> IssuedKey:
-    """A new key of `owner`. Its text exists only in the answer, and sealed if it is `claimable`."""
+    """A new key of `owner`. Its plaintext exists only in the answer."""
     if expires_at is not None and expires_at <= at:
         raise InvalidInput("A key must expire in the future: choose a later expires_at.")
     plaintext = tokens.new_token(environment)
@@ -114,9 +113,15 @@ def issue_key(
     )
     record("key.issue", key, actor=actor, reason=reason, after={"scopes": key.scopes})
     tell_of_key("key.created", key, at=at)
-    if claimable:
-        offer_key(key=key, plaintext=plaintext, at=at)
     return IssuedKey(key, plaintext)
+
+
+@transaction.atomic
+def issue_key_to_collect(*, at: datetime, **terms: Any) -> IssuedKey:
+    """A new key, by the terms of `issue_key`, whose text also waits for the buyer to collect it."""
+    issued = issue_key(at=at, **terms)
+    offer_key(key=issued.key, plaintext=issued.plaintext, at=at)
+    return issued
 
 
 @transaction.atomic

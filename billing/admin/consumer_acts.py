@@ -11,7 +11,7 @@ from config.errors import DomainError
 from keystore.admin.key_acts import hand_over
 from keystore.admin.key_forms import LINK, IssueConsumerKeyDialog
 from keystore.admin.pages import actor_of, holds
-from keystore.services import IssuedKey, issue_key
+from keystore.services import IssuedKey, issue_key, issue_key_to_collect
 
 
 class IssuesKeys:
@@ -43,14 +43,14 @@ class IssuesKeys:
 
 def _issue(form: IssueConsumerKeyDialog, actor: str, *, claimable: bool) -> IssuedKey:
     asked, at = form.cleaned_data, now()
-    return issue_key(
+    issue = issue_key_to_collect if claimable else issue_key
+    return issue(
         project=form.consumer.project,
         owner=form.consumer,
         api=asked["key_api"],
         name=asked["key_name"],
         environment=asked["key_environment"],
         expires_at=form.expires_at(at),
-        claimable=claimable,
         actor=actor,
         reason=form.reason,
         at=at,
