@@ -11,7 +11,7 @@ from entitlements.models import Grant
 from keystore.models import ApiKey, Consumer
 
 PAGE = 50
-ROWS_PER_STORY = 3  # read ahead from each table, so that a page is usually full
+ROWS_PER_STORY = 2  # read ahead from each table, so that a page is usually full
 ROUNDS = 3  # an effect names its event, the event the call behind it, the call its own effects
 
 
@@ -60,8 +60,9 @@ def _completed(seeds: list[Item], sources: list[Source], scope: Scope) -> list[I
         wanted = joins_of(items) - asked
         if not wanted:
             break
+        known = [item.place for item in items]
         for source in sources:
-            items += source.joined(scope, wanted)
+            items += source.joined(scope, wanted, known)
         asked |= wanted
     return items
 

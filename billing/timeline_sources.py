@@ -17,6 +17,9 @@ MOST_JOINED = 300  # per table: a story that long is told in part
 OUR_KEY = "latchkey:"  # how the idempotency keys of our calls to Stripe begin
 
 
+Place = tuple[str, int]
+
+
 @dataclass(frozen=True)
 class Scope:
     """Whose history it is: the ids under which the tables know the consumer."""
@@ -47,15 +50,18 @@ class Source:
         found = list(earlier.order_by(f"-{self.instant}", "-pk")[:limit])
         return sorted(self.items(scope, found), key=lambda item: item.order, reverse=True)
 
-    def joined(self, scope: Scope, ids: Collection[str]) -> list[Item]:
+    def joined(self, scope: Scope, ids: Collection[str], known: Collection[Place]) -> list[Item]:
+        """What shares one of the ids, without what is known."""
         rows = self.rows(scope, "")
         if rows is None:
             return []
+        table = rows.model._meta.model_name
+        rows = rows.exclude(pk__in=[pk for name, pk in known if name == table])
         found = rows.filter(self.joined_by(ids)).order_by(f"-{self.instant}", "-pk")
         return list(self.items(scope, list(found[:MOST_JOINED])))
 
 
-def _place(row: Model) -> tuple[str, int]:
+def _place(row: Model) -> Place:
     return str(row._meta.model_name), row.pk
 
 

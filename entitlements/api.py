@@ -113,8 +113,9 @@ class GrantView(IdempotentWrites):
         wish = checked(GrantRequest, request.data)
         project, at = project_named(request, wish), now()
         opened = _opened(project, wish)
+        consumer, created = _consumer(project, wish["user_id"])
         grant = services.give_grant(
-            consumer=_consumer(project, wish["user_id"]),
+            consumer=consumer,
             valid_from=_start(wish, at),
             valid_to=wish.get("valid_to"),
             reason=wish["reason"],
@@ -124,7 +125,8 @@ class GrantView(IdempotentWrites):
             at=at,
             **opened,
         )
-        return Response(GrantSerializer(grant, context={"at": at}).data, status=201)
+        told = {"at": at, "consumer_created": created}
+        return Response(GrantSerializer(grant, context=told).data, status=201)
 
 
 class RevokeView(IdempotentWrites):
@@ -187,10 +189,12 @@ class PlansView(APIView):
         return Response(page.body(list(PlanSerializer(page.rows, many=True).data)))
 
 
-def _consumer(project: Project, user_id: str) -> Consumer:
-    """The user, made known if the app names it for the first time by its own id."""
+def _consumer(project: Project, user_id: str) -> tuple[Consumer, bool]:
+    """The user, made known if the app names it for the first time by its own id, and whether so."""
     known = consumer_of(project=project, user_id=user_id)
-    return known or register_consumer(project=project, external_id=user_id)
+    if known is not None:
+        return known, False
+    return register_consumer(project=project, external_id=user_id), True
 
 
 def _opened(project: Project, wish: dict[str, Any]) -> dict[str, Any]:

@@ -215,6 +215,9 @@ class GrantSerializer(serializers.ModelSerializer):
     active = serializers.SerializerMethodField()
     source_id = serializers.CharField(source="source_ref")
     warning = serializers.SerializerMethodField(help_text="null: none.")
+    consumer_created = serializers.SerializerMethodField(
+        help_text="true: nobody had heard of this user before. Check user_id for a typing error."
+    )
 
     class Meta:
         model = Grant
@@ -236,6 +239,7 @@ class GrantSerializer(serializers.ModelSerializer):
             "reason",
             "created_at",
             "warning",
+            "consumer_created",
         ]
         read_only_fields = fields
 
@@ -243,6 +247,9 @@ class GrantSerializer(serializers.ModelSerializer):
         ends = grant.valid_to
         at = self.context["at"]
         return grant.revoked_at is None and grant.valid_from <= at and (ends is None or at < ends)
+
+    def get_consumer_created(self, grant: Grant) -> bool:
+        return bool(self.context.get("consumer_created"))
 
     def get_warning(self, grant: Grant) -> str | None:
         if grant.valid_to is None or grant.valid_to > self.context["at"]:

@@ -345,3 +345,11 @@ def test_the_catalogue_lists_the_projects_own(api, pro, basic, labs, orbit):
     assert sorted(one["code"] for one in features["data"]) == ["export", "exports", "labs"]
     assert sorted(one["code"] for one in plans["data"]) == ["basic", "pro"]
     assert plans["has_more"] is False
+
+
+def test_grant_says_whether_it_made_the_user_known(api, alice, labs):
+    first = post(api, GRANT, asked(labs, user_id="alcie")).json()
+    again = post(api, GRANT, asked(labs, user_id="alcie")).json()
+    known = post(api, GRANT, asked(labs)).json()
+
+    assert [one["consumer_created"] for one in (first, again, known)] == [True, False, False]

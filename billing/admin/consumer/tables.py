@@ -12,7 +12,7 @@ from django.utils.html import format_html, format_html_join
 
 from keystore.models import Consumer
 
-NEWEST = 20
+NEWEST = 10
 Cells = list[Any]
 
 

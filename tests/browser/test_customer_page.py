@@ -1,0 +1,119 @@
+"""The customer page in a real Chromium: light and dark, wide and narrow."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+PICTURES = os.environ.get("PICTURES", "")  # a folder to leave screenshots in
+ADA = "ada@space-journal.example"
+
+
+@pytest.fixture
+def staff(shop, open_page):
+    """A page of somebody who has logged in to the admin with every right."""
+    page = open_page()
+    page.goto(f"{shop.web}/admin/")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(shop.admin_password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{shop.web}/admin/")
+    return page
+
+
+def confirm(staff, dialog, said):
+    dialog.get_by_role("button", name="Submit").click()
+    staff.get_by_text(re.compile(said)).first.wait_for()
+
+
+def find(staff, shop, term):
+    """From the front page straight to the page of the one whom the term names."""
+    staff.goto(f"{shop.web}/admin/")
+    search = staff.get_by_role("searchbox", name="Find a consumer")
+    search.fill(term)
+    search.press("Enter")
+    staff.get_by_role("heading", name="What they may use, and why").wait_for()
+
+
+def take_picture(page, name):
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
+
+
+def test_exact_search_needs_no_click(staff, shop):
+    find(staff, shop, ADA)
+
+    assert re.search(r"/consumer/\d+/change/$", staff.url)
+    assert staff.locator(".header-card").get_by_text(re.compile("renews|active")).first.is_visible()
+
+
+def test_command_palette_leads_to_the_page(staff, shop):
+    staff.keyboard.press("Control+k")
+    staff.locator("#search-input-command").press_sequentially(ADA)
+    staff.locator("#command-results").get_by_text("Consumer of").first.wait_for()
+    staff.keyboard.press("ArrowDown")
+    staff.keyboard.press("Enter")
+
+    staff.wait_for_url(re.compile(r"/consumer/\d+/change/"))
+
+
+def test_timeline_tells_cause_and_effect(staff, shop):
+    find(staff, shop, ADA)
+    line = staff.locator("#timeline")
+    story = (
+        line.locator(".stories > li")
+        .filter(has_text="Access to")
+        .or_(line.locator(".stories > li").filter(has_text="opened"))
+    )
+    story.first.wait_for()
+
+    line.get_by_role("link", name="Keys", exact=True).click()
+    staff.wait_for_url(re.compile("kind=key"))
+    assert staff.locator("#timeline .stories > li").first.is_visible()
+
+
+def test_page_shows_what_they_had_before_they_came(staff, shop):
+    find(staff, shop, ADA)
+    staff.get_by_label("As of (UTC)").fill("2020-03-03T12:00")
+    staff.get_by_role("button", name="Show").click()
+
+    staff.get_by_text("Nothing had been granted.").wait_for()
+    staff.get_by_role("link", name="Back to now").click()
+    staff.get_by_role("heading", name="What they may use, and why").wait_for()
+
+
+def test_note_and_tags_are_kept(staff, shop):
+    find(staff, shop, ADA)
+    staff.locator("#notes").get_by_role("link", name="Add a note").click()
+    dialog = staff.locator("#dialog")
+    dialog.get_by_label("Note").fill("Prefers mail")
+    confirm(staff, dialog, "The note is kept")
+    assert staff.locator("#notes article").first.inner_text().startswith("Prefers mail")
+
+    staff.locator(".header-card").get_by_role("link", name="Set tags").click()
+    dialog.get_by_label("Tags").fill("vip, beta")
+    dialog.get_by_label("Reason").fill("A friend of the house")
+    confirm(staff, dialog, "Tags: beta, vip")
+
+
+def test_row_of_a_grant_opens_its_own_dialog(staff, shop):
+    find(staff, shop, ADA)
+    staff.locator("#keys .acts a", has_text="Revoke").first.click()
+    dialog = staff.locator("#dialog")
+    dialog.get_by_label("Reason").wait_for()
+
+    assert dialog.get_by_label("Key").input_value().startswith("key_")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_fits_and_can_be_read(staff, shop, theme, width):
+    staff.emulate_media(color_scheme=theme)
+    staff.evaluate(f"localStorage.setItem('_x_adminTheme', JSON.stringify('{theme}'))")
+    find(staff, shop, ADA)
+    staff.set_viewport_size({"width": width, "height": 900})
+    take_picture(staff, f"customer-{theme}-{width}")
+
+    assert staff.evaluate("document.documentElement.scrollWidth") <= width
+    assert staff.locator("html.dark").count() == (theme == "dark")
