@@ -113,6 +113,7 @@ def policy_for(path: str) -> str:
         "img-src": "'self' data:",
         "connect-src": "'self'",
         "font-src": "'self'",
+        "object-src": "'none'",
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
         "form-action": " ".join(["'self'", *settings.STRIPE_PAGE_ORIGINS]),
@@ -125,7 +126,11 @@ def policy_for(path: str) -> str:
 
 EXCEPTIONS: dict[str, dict[str, str]] = {
     # Alpine.js, which Unfold is built on, evaluates the expressions in its attributes.
-    "/admin/": {"script-src": "'self' 'unsafe-eval'", "style-src": "'self' 'unsafe-inline'"},
+    "/admin/": {
+        "script-src": "'self' 'unsafe-eval'",
+        "style-src": "'self' 'unsafe-inline'",
+        "form-action": "'self'",
+    },
     # Swagger UI and ReDoc style themselves from JavaScript; ReDoc searches in a worker of its own.
     "/docs": {"style-src": "'self' 'unsafe-inline'"},
     "/redoc": {"style-src": "'self' 'unsafe-inline'", "worker-src": "blob:"},
