@@ -10,6 +10,7 @@ from unfold.widgets import (
 )
 
 from keystore.admin.dialogs import ReasonDialog
+from keystore.admin.stepup import StepUp
 from keystore.hook_urls import MAX_LENGTH
 from keystore.hooks import MOST_DESCRIPTION
 from keystore.models import HookEndpoint, Project
@@ -43,7 +44,7 @@ class TermsDialog(ReasonDialog):
         return {name: self.cleaned_data[name] for name in ("url", "kinds", "description")}
 
 
-class AddEndpointDialog(TermsDialog):
+class AddEndpointDialog(StepUp, TermsDialog):
     project = forms.ModelChoiceField(
         label="Project",
         queryset=Project.objects.order_by("slug"),

@@ -19,6 +19,7 @@ from keystore import hooks
 from keystore.admin.dialogs import ReasonDialog, carry_out
 from keystore.admin.hook_forms import AddEndpointDialog, EditEndpointDialog, RedeliverDialog
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.admin.stepup import StepUpDialog
 from keystore.models import DeliveryState, HookEndpoint
 
 SEE = "keystore.view_hookendpoint"
@@ -149,10 +150,10 @@ class HookEndpointAdmin(ReadOnlyAdmin):
         dialog={
             "title": "Roll the signing secret",
             "description": "The new one is shown once. For 24 hours both sign.",
-            "form_class": ReasonDialog,
+            "form_class": StepUpDialog,
         },
     )
-    def roll(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+    def roll(self, request: HttpRequest, form: StepUpDialog, object_id: str) -> HttpResponse:
         endpoint = endpoint_or_404(object_id)
         return show_secret(
             request,

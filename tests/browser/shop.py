@@ -45,6 +45,34 @@ class Shop(Stack):
         if done.returncode != 0:
             raise AssertionError(done.stdout + done.stderr)
 
+    def make_staff(self, name: str, password: str, role: str) -> None:
+        """A colleague with one role."""
+        self._tell_django(
+            "from django.contrib.auth.models import Group, User\n"
+            f"made = User.objects.create_user({name!r}, password={password!r}, is_staff=True)\n"
+            f"made.groups.add(Group.objects.get(name={role!r}))"
+        )
+
+    def forget_proofs(self) -> None:
+        """As if everybody's last password were half an hour old."""
+        self._tell_django(
+            "from django.contrib.sessions.backends.db import SessionStore\n"
+            "from django.contrib.sessions.models import Session\n"
+            "for row in Session.objects.all():\n"
+            "    session = SessionStore(row.session_key)\n"
+            "    session['staff_proved'] = 0.0\n"
+            "    session.save()"
+        )
+
+    def _tell_django(self, code: str) -> None:
+        subprocess.run(
+            [sys.executable, str(paths.ROOT / "manage.py"), "shell", "-v0", "-c", code],
+            env=self.environment,
+            cwd=paths.ROOT,
+            capture_output=True,
+            check=True,
+        )
+
     @property
     def logins_file(self) -> Path:
         return self.base / "logins.env"

@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 from django.urls import get_resolver
 
+from tests.addresses import patterns
 from tests.staff import client_of
-from tests.test_admin_access import patterns
 
 PARAMETER = re.compile(r"<(?:\w+:)?\w+>|\(\?P<\w+>[^)]*\)")
 # Callers with a key or a signature, no cookie: a foreign page cannot make a browser send those.

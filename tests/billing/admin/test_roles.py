@@ -58,3 +58,13 @@ def test_admin_is_checked_without_a_database_to_ask(db, django_assert_num_querie
 
     with django_assert_num_queries(0):  # `migrate` checks before there are any tables
         run_checks(tags=["admin"])
+
+
+def test_roles_are_documented(db):
+    from pathlib import Path
+
+    from tests.billing.admin.roles_table import roles_table
+
+    page = (Path(__file__).parents[3] / "docs" / "security.md").read_text()
+
+    assert roles_table() in page, f"Put this table into docs/security.md:\n{roles_table()}"
