@@ -46,12 +46,12 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Whether it is a single host of the internet, and no IPv4 address in disguise."""
     if isinstance(address, ipaddress.IPv6Address):
         in_use = address in UNICAST and address not in SIX_TO_FOUR
-        return in_use and address.is_global
-    return address.is_global and not (address.is_multicast or address.is_reserved)
+        return bool(in_use and address.is_global)
+    return bool(address.is_global and not (address.is_multicast or address.is_reserved))
 
 
 def _is_lenient() -> bool:
-    return settings.DEBUG or settings.HOOKS_ALLOW_PRIVATE_ADDRESSES
+    return bool(settings.DEBUG or settings.HOOKS_ALLOW_PRIVATE_ADDRESSES)
 
 
 def _parts(url: str) -> SplitResult:

@@ -236,8 +236,8 @@ def _check(
         )
     if len(description) > MOST_DESCRIPTION or not description.isprintable():
         raise InvalidInput(f"A description has at most {MOST_DESCRIPTION} characters on one line.")
-    twins = project.hook_endpoints.filter(url=url).exclude(pk=but.pk if but else None)
-    if twins.exists():
+    twin = project.hook_endpoints.filter(url=url).first()
+    if twin is not None and twin != but:
         raise Conflict("The project has an endpoint with this URL already: change that one.")
 
 

@@ -126,7 +126,7 @@ def _watched(adapter: type[HTTPAdapter], deadline: Deadline, **options: Any) -> 
 
 
 def _watched_connection(kind: type[Any], watch: Callable[[socket.socket], None]) -> type[Any]:
-    class Connection(kind):  # type: ignore[misc]
+    class Connection(kind):
         def _new_conn(self) -> socket.socket:
             connected: socket.socket = super()._new_conn()
             watch(connected)

@@ -63,6 +63,7 @@ class Stack:
             "STRIPE_WEBHOOK_SECRETS": SECRET,
             "PUBLIC_URL": self.web,
             "PUBLIC_CHECKOUT_PROJECT": "space_journal",
+            "HOOKS_ALLOW_PRIVATE_ADDRESSES": "true",  # receivers are on 127.0.0.1
             "WEB_PROCESSES": str(self.web_processes),
             "LOG_FORMAT": "text",
             "LOG_LEVEL": "WARNING",
