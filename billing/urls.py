@@ -12,6 +12,7 @@ from billing.api.checkout import (
 from billing.api.inbox import ReplayView
 from billing.api.metrics import RevenueView, SubscriptionMetricsView
 from billing.api.portal import PortalEligibilityView, PortalView
+from billing.api.reconciliation import ReconciliationsView, ReconciliationView
 
 WEBHOOKS = ("webhooks/stripe", "api/v1/webhooks/stripe", "billing/webhook", "api/billing/webhook")
 
@@ -28,6 +29,8 @@ urlpatterns = [
     path("api/v1/portal/session", PortalView.as_view()),
     path("api/v1/portal/eligibility", PortalEligibilityView.as_view()),
     path("api/v1/admin/inbox/replay", ReplayView.as_view()),
+    path("api/v1/admin/reconciliations", ReconciliationsView.as_view()),
+    path("api/v1/admin/reconciliations/<str:run_id>", ReconciliationView.as_view()),
     path(
         "api/v1/metrics/project/<str:project_id>/subscriptions", SubscriptionMetricsView.as_view()
     ),

@@ -191,6 +191,8 @@ UNFOLD = {
                     _page("Replays", "replay", "billing.replayrun"),
                     _page("Calls to Stripe", "outbound", "billing.operation"),
                     _page("Stripe customers", "badge", "billing.stripecustomer"),
+                    _page("Reconciliation", "compare_arrows", "billing.reconciliationrun"),
+                    _page("Differences", "difference", "billing.drift"),
                     _page("Mirror", "visibility", "djstripe.subscription", "billing.view_mirror"),
                 ],
             },

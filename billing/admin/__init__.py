@@ -1,12 +1,25 @@
 """What staff see and do: consumers, what they paid, what Stripe told us."""
 
-from billing.admin import consumers, grants, inbox, mirror, refunds, replays, sales, watch
+from billing.admin import (
+    consumers,
+    drifts,
+    grants,
+    inbox,
+    mirror,
+    reconciliation,
+    refunds,
+    replays,
+    sales,
+    watch,
+)
 
 __all__ = [
     "consumers",
+    "drifts",
     "grants",
     "inbox",
     "mirror",
+    "reconciliation",
     "refunds",
     "replays",
     "sales",

@@ -27,6 +27,7 @@ SCOPE = """
     AND (%(consumer)s::bigint IS NULL OR {0}.consumer_id = %(consumer)s)
 """
 
+# What a pause or a dispute leaves open is written at Stripe, not in our columns: left out.
 # The plans of a subscription are those of all its items, which only Stripe's list names.
 FILL_SUBSCRIPTIONS = f"""
 INSERT INTO reconciled_sale
@@ -42,7 +43,10 @@ LEFT JOIN LATERAL (
     WHERE l.id IS NOT NULL AND p.project_id = s.project_id
         AND p.stripe_price_id = ANY(l.price_ids)
 ) items ON true
-WHERE NOT {UNDER_WAY.format("s.stripe_subscription_id")} {SCOPE.format("s")}
+WHERE NOT s.paused AND NOT {UNDER_WAY.format("s.stripe_subscription_id")}
+    AND NOT EXISTS (
+        SELECT FROM billing_payment paid WHERE paid.consumer_id = s.consumer_id AND paid.disputed)
+    {SCOPE.format("s")}
 """
 FILL_PURCHASES = f"""
 INSERT INTO reconciled_sale

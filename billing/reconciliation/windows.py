@@ -78,6 +78,7 @@ def _facts(row: tuple[Any, ...]) -> SubscriptionFacts:
         ended_at=None,
         trial_end=None,
         paused=False,
+        paid_until=None,
         checkout_public_id="",
     )
 
