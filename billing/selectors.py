@@ -1,6 +1,8 @@
 """Reads of what was paid, for the API and the admin alike."""
 
-from django.db.models import Q
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
 
 from billing.models import Checkout, InboxEvent
 from keystore.models import Project
@@ -22,3 +24,25 @@ def inbox_events_of(*, project: Project, event_ids: list[str]) -> list[InboxEven
         stripe_customer_id__in=project.stripe_customers.values_list("stripe_customer_id", flat=True)
     )
     return list(InboxEvent.objects.filter(ours, event_id__in=event_ids).order_by("pk"))
+
+
+def inbox_of(
+    *,
+    project: Project,
+    state: str | None = None,
+    type: str | None = None,
+    failure: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> QuerySet[InboxEvent]:
+    """Events of the project's own customers; each condition narrows them."""
+    own = project.stripe_customers.values("stripe_customer_id")
+    asked = {
+        "state": state,
+        "type": type,
+        "failure": failure,
+        "received_at__gte": since,
+        "received_at__lt": until,
+    }
+    conditions = {name: value for name, value in asked.items() if value}
+    return InboxEvent.objects.filter(stripe_customer_id__in=own, **conditions)

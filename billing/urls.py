@@ -10,6 +10,13 @@ from billing.api.checkout import (
     PublicCheckoutView,
 )
 from billing.api.inbox import ReplayView
+from billing.api.inbox_desk import (
+    InboxEventView,
+    InboxView,
+    ReplayRunView,
+    ReplaysView,
+    SweepView,
+)
 from billing.api.metrics import RevenueView, SubscriptionMetricsView
 from billing.api.portal import PortalEligibilityView, PortalView
 from billing.api.reconciliation import ReconciliationsView, ReconciliationView
@@ -28,9 +35,14 @@ urlpatterns = [
     path("api/v1/checkout/session/<str:reference>/claim", CheckoutClaimView.as_view()),
     path("api/v1/portal/session", PortalView.as_view()),
     path("api/v1/portal/eligibility", PortalEligibilityView.as_view()),
+    path("api/v1/admin/inbox", InboxView.as_view()),
+    path("api/v1/admin/inbox/events/<str:event_id>", InboxEventView.as_view()),
     path("api/v1/admin/inbox/replay", ReplayView.as_view()),
     path("api/v1/admin/reconciliations", ReconciliationsView.as_view()),
     path("api/v1/admin/reconciliations/<str:run_id>", ReconciliationView.as_view()),
+    path("api/v1/admin/inbox/replays", ReplaysView.as_view()),
+    path("api/v1/admin/inbox/replays/<str:replay_id>", ReplayRunView.as_view()),
+    path("api/v1/admin/inbox/sweep", SweepView.as_view()),
     path(
         "api/v1/metrics/project/<str:project_id>/subscriptions", SubscriptionMetricsView.as_view()
     ),

@@ -19,7 +19,7 @@ logger = logging.getLogger("latchkey.request")
 
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 UNUSED_DEVICES = "camera=(), geolocation=(), microphone=()"
-PROBES = frozenset({"/health", "/live", "/ready"})
+PROBES = frozenset({"/health", "/live", "/ready", "/metrics"})
 
 
 class RequestIdMiddleware:

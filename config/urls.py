@@ -8,13 +8,14 @@ from drf_spectacular.views import (
     SpectacularSwaggerSplitView,
 )
 
-from config import error_pages, health, problems
+from config import error_pages, health, metrics, problems
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", health.landing, name="landing"),
     path("health", health.health, name="health"),
     path("live", health.live, name="live"),
     path("ready", health.ready, name="ready"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("docs/errors", error_pages.list_error_codes, name="error-codes"),

@@ -32,7 +32,8 @@ def test_replay_by_state_says_how_many(parked):
     assert AuditEntry.objects.get().reason == "outage"
 
 
-def test_dry_run_changes_nothing(parked):
+@pytest.mark.django_db(transaction=True)
+def test_dry_run_changes_nothing(stripe_world, parked):
     said = inbox("replay", "evt_parked", "--dry-run", "--reason", "x")
 
     parked.refresh_from_db()
@@ -73,3 +74,27 @@ def test_work_ignores_an_event_of_nobody(stripe_world):
 
 def test_fetch_takes_in_what_was_missed(stripe_world, db):
     assert inbox("fetch") == "0 events were missing\n"
+
+
+def test_show_tells_the_tries_and_the_payload(parked):
+    from billing.attempts import note_attempts
+    from config.clock import now
+
+    note_attempts(events=[parked], outcome="parked", said="no such price", at=now())
+
+    said = inbox("show", "evt_parked")
+    assert "parked   no such price" in said
+    assert '"id": "evt_parked"' in said
+    with pytest.raises(CommandError, match="evt_nope: not found"):
+        inbox("show", "evt_nope")
+
+
+def test_a_range_is_chosen_by_type_and_time(parked):
+    said = inbox("replay", "--type", "customer.updated", "--until", "2020-01-01", "--reason", "x")
+
+    assert said == "0 of 0 replayed\n"
+    assert inbox("replay", "--type", "customer.updated", "--reason", "x") == "1 of 1 replayed\n"
+
+
+def test_sweep_takes_in_the_last_days(stripe_world, db):
+    assert inbox("sweep", "--days", "3") == "0 events were missing\n"
