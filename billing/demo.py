@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import transaction
 
 from billing import catalog, gateway
@@ -13,6 +14,7 @@ from billing.catalog_file import parse_catalog
 from billing.catalog_spec import PlanSpec, PriceSpec, ProjectSpec
 from billing.demo_logins import Logins
 from billing.demo_people import invite_people
+from billing.models import RefundBudget, RefundLimit
 from config.errors import Conflict, DomainError
 from keystore.models import Project
 from keystore.services import import_key
@@ -56,6 +58,7 @@ def build_demo(*, logins: Logins, clock: Callable[[], datetime]) -> DemoReport:
     project = Project.objects.get(slug=spec.slug)
     report = DemoReport(project)
     _make_app(project, clock())
+    _allow_refunds(project)
     logins.make_all()
     try:
         seed_prices(spec)
@@ -68,6 +71,17 @@ def build_demo(*, logins: Logins, clock: Callable[[], datetime]) -> DemoReport:
             "prices are in the tables. Run `make demo` again when it answers."
         )
     return report
+
+
+def _allow_refunds(project: Project) -> None:
+    """Up to 50.00 USD of a payment without a second person; support up to 500.00 a month."""
+    RefundLimit.objects.get_or_create(
+        project=project, currency="usd", defaults={"approval_above_minor": 5_000}
+    )
+    support = Group.objects.get(name="Support")
+    RefundBudget.objects.get_or_create(
+        project=project, role=support, currency="usd", defaults={"monthly_minor": 50_000}
+    )
 
 
 def read_catalog() -> ProjectSpec:
