@@ -3,6 +3,7 @@
 from django.urls import path
 
 from billing import views
+from billing.api import subscriptions
 from billing.api.checkout import (
     CheckoutClaimView,
     CheckoutStateView,
@@ -21,6 +22,7 @@ from billing.api.metrics import RevenueView, SubscriptionMetricsView
 from billing.api.portal import PortalEligibilityView, PortalView
 from billing.api.reconciliation import ReconciliationsView, ReconciliationView
 
+SUBSCRIPTION = "api/v1/subscriptions/<str:subscription_id>"
 WEBHOOKS = ("webhooks/stripe", "api/v1/webhooks/stripe", "billing/webhook", "api/billing/webhook")
 
 urlpatterns = [
@@ -33,6 +35,12 @@ urlpatterns = [
     path("api/v1/checkout/session", CheckoutView.as_view()),
     path("api/v1/checkout/session/<str:reference>", CheckoutStateView.as_view()),
     path("api/v1/checkout/session/<str:reference>/claim", CheckoutClaimView.as_view()),
+    path(f"{SUBSCRIPTION}/preview", subscriptions.PreviewView.as_view()),
+    path(f"{SUBSCRIPTION}/change", subscriptions.ChangeView.as_view()),
+    path(f"{SUBSCRIPTION}/cancel", subscriptions.CancelView.as_view()),
+    path(f"{SUBSCRIPTION}/uncancel", subscriptions.UncancelView.as_view()),
+    path(f"{SUBSCRIPTION}/pause", subscriptions.PauseView.as_view()),
+    path(f"{SUBSCRIPTION}/resume", subscriptions.ResumeView.as_view()),
     path("api/v1/portal/session", PortalView.as_view()),
     path("api/v1/portal/eligibility", PortalEligibilityView.as_view()),
     path("api/v1/admin/inbox", InboxView.as_view()),

@@ -15,6 +15,7 @@ SCOPES = (
     "grants:write",
     "keys:read",
     "keys:write",
+    "subscriptions:write",
     "metrics:read",
     "inbox:write",
     "reconciliation:write",

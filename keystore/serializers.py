@@ -170,6 +170,11 @@ class RevokeKeyRequest(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("with an hour for both", value={"overlap_seconds": 3600}, request_only=True)
+    ]
+)
 class RotateKeyRequest(serializers.Serializer[Any]):
     overlap_seconds = serializers.IntegerField(
         min_value=0,
