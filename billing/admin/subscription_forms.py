@@ -91,6 +91,7 @@ class PauseDialog(SubscriptionDialog):
 class SeenDialog(SubscriptionDialog):
     """Shows Stripe's price first; what was shown comes back with the click."""
 
+    data: Any
     seen_at = forms.IntegerField(widget=forms.HiddenInput, required=False)
     seen_due = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
@@ -172,7 +173,9 @@ class ChangePlanDialog(SeenDialog):
             kind=PriceKind.RECURRING,
             active=True,
             currency=self.subscription.currency,
-        ).exclude(pk=self.subscription.price_id)
+        )
+        if self.subscription.price is not None:
+            offered = offered.exclude(pk=self.subscription.price.pk)
         return list(offered.select_related("plan").order_by("plan__rank", "amount_minor"))
 
     def follows(self) -> list[str]:

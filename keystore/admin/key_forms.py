@@ -39,7 +39,7 @@ class KeyDialog(ReasonDialog):
         return f"last used {used:%Y-%m-%d %H:%M} UTC" if used else "never used so far"
 
 
-class RotateKeyDialog(StepUpDialog, KeyDialog):
+class RotateKeyDialog(StepUpDialog, KeyDialog):  # type: ignore[misc]  # one field_order
     """For how long both keys work, and who gets to see the new one."""
 
     overlap = forms.ChoiceField(
@@ -58,7 +58,8 @@ class RotateKeyDialog(StepUpDialog, KeyDialog):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["handover"].choices = handovers(
+        fields: dict[str, Any] = self.fields
+        fields["handover"].choices = handovers(
             may_see=self.request.user.has_perm(MAY_SEE), has_buyer=self.key.consumer is not None
         )
 
@@ -88,7 +89,7 @@ def handovers(*, may_see: bool, has_buyer: bool) -> list[tuple[str, str]]:
     return link + show
 
 
-class IssueConsumerKeyDialog(StepUpDialog, ConsumerDialog):
+class IssueConsumerKeyDialog(StepUpDialog, ConsumerDialog):  # type: ignore[misc]  # the same
     """A key that was not bought: for a partner, a trial, a friend."""
 
     key_name = forms.CharField(
@@ -115,8 +116,9 @@ class IssueConsumerKeyDialog(StepUpDialog, ConsumerDialog):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["key_api"].queryset = Api.objects.filter(project=self.consumer.project)
-        self.fields["handover"].choices = handovers(may_see=True, has_buyer=True)
+        fields: dict[str, Any] = self.fields
+        fields["key_api"].queryset = Api.objects.filter(project=self.consumer.project)
+        fields["handover"].choices = handovers(may_see=True, has_buyer=True)
 
     def expires_at(self, at: datetime) -> datetime | None:
         days = self.cleaned_data["ends"]
