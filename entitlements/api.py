@@ -120,6 +120,7 @@ class GrantView(IdempotentWrites):
             valid_to=wish.get("valid_to"),
             reason=wish["reason"],
             granted_by=wish["granted_by"],
+            ticket=wish.get("ticket", ""),
             idempotency_key=_idempotency_key(request),
             actor=caller_of(request).actor,
             at=at,

@@ -163,6 +163,9 @@ class GrantRequest(UserQuery):
     config = serializers.JSONField(required=False)
     granted_by = serializers.CharField(max_length=255)
     reason = serializers.CharField(max_length=2000)
+    ticket = serializers.CharField(
+        max_length=100, required=False, allow_blank=True, help_text="Where it was asked for."
+    )
     valid_from = serializers.DateTimeField(
         required=False, allow_null=True, help_text="Left out: from now on."
     )
@@ -237,6 +240,7 @@ class GrantSerializer(serializers.ModelSerializer):
             "valid_to",
             "granted_by",
             "reason",
+            "ticket",
             "created_at",
             "warning",
             "consumer_created",

@@ -45,7 +45,7 @@ def choose(staff, action: str, *, menu: str = ""):
 
 
 def confirm(staff, dialog, said: str) -> None:
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.locator("button[type=submit]").last.click()
     staff.get_by_text(re.compile(said)).first.wait_for()
 
 
@@ -61,6 +61,8 @@ def test_grant_is_given_with_reason_and_end_and_revoked(shop, staff):
     dialog.get_by_label("Plan or feature").select_option(label="labs (boolean)")
     dialog.get_by_label("Ends (UTC)").fill("2040-01-02T03:04")
     dialog.get_by_label("Reason").fill("Pilot of the new editor")
+    dialog.get_by_role("button", name="Preview").click()
+    dialog.get_by_text("labs: Opens.").wait_for()
     confirm(staff, dialog, r"labs is open until 2040-01-02 03:04 UTC \(grant_")
     assert re.search(r"yes.*staff grant_.*2040", entitlement(staff, "labs"), re.S)
     assert "labs" in shop.features("gina")

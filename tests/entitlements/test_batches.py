@@ -1,11 +1,16 @@
 """Many grants at once: what is read, what is refused, and that each line is given once."""
 
 import csv
+import subprocess
+import sys
+import time
 from datetime import timedelta
 from itertools import count
 
 import pytest
+from django.db import connection
 
+from config.clock import now
 from entitlements.batch_file import MOST_LINES, UnreadableFile, read_lines, safe_cell
 from entitlements.batches import (
     LEASE,
@@ -314,3 +319,33 @@ def test_line_is_not_given_twice_after_a_crash_between_its_steps(journal, alice,
 
     assert work() == 1
     assert Grant.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_killed_worker_leaves_lines_that_the_next_one_gives_once(journal, pro):
+    people = [journal.consumers.create(external_id=f"c{n}") for n in range(80)]
+    lines = "".join(f"{one.external_id},pro,,,,2099-04-01,\n" for one in people)
+    batch = read(journal, lines, at=now())
+    start(batch)
+    worker = a_worker()
+    while progress_of(batch=batch).done < 5:
+        assert worker.poll() is None
+        time.sleep(0.01)
+    worker.kill()
+    worker.wait()
+    left = progress_of(batch=batch).ready
+    assert 0 < left < 80
+
+    assert give_due(clock=now) == 0  # the dead one's lease still runs
+    assert give_due(clock=lambda: now() + LEASE, seconds=120) == left
+
+    assert Grant.objects.values("consumer").distinct().count() == Grant.objects.count() == 80
+    assert AuditEntry.objects.filter(act="grant.give").count() == 80
+
+
+def a_worker():
+    """Another process that gives the batch."""
+    at = connection.settings_dict  # HOST is the directory of a socket
+    url = f"postgres://{at['USER']}@/{at['HOST']}/{at['NAME']}"
+    command = [sys.executable, "-m", "tests.entitlements.giver", url]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
