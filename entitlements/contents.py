@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from entitlements.models import FeatureKind, Plan, PlanFeature
 from entitlements.resolve import FeatureFacts
@@ -39,5 +40,5 @@ def facts_of_contents(contents: Contents, kinds: Mapping[str, str]) -> tuple[Fea
     )
 
 
-def _terms(terms: Mapping[str, object]) -> dict[str, object]:
+def _terms(terms: Mapping[str, Any]) -> dict[str, Any]:
     return {name: terms.get(name) for name in ("limit", "config", "reset", "enforcement")}
