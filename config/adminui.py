@@ -1,16 +1,15 @@
 """The admin's look: everything of Unfold that is not a ModelAdmin."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
 from unfold.dataclasses import SearchResult
 
-SOON = timedelta(days=7)
 MOST_FOUND = 20
 
 
@@ -24,10 +23,18 @@ def environment(request: HttpRequest) -> tuple[str, str]:
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The first page: the figures of the business, and what waits, as counts with their rows."""
     from billing.admin.overview import business_of
+    from billing.admin.waiting import counts_for
     from config.clock import now
+    from keystore.jobs import overdue
 
-    counts = [count for count in _counts() if _may_follow(request, count)]
-    return {**context, "counts": counts, "business": business_of(request, at=now())}
+    at = now()
+    late = overdue(at=at, schedule=settings.JOB_SCHEDULE)
+    return {
+        **context,
+        "title": _("Overview"),
+        "counts": counts_for(request, at=at, overdue_jobs=late),
+        "business": business_of(request, at=at),
+    }
 
 
 def find_consumers(request: HttpRequest, term: str) -> list[SearchResult]:
@@ -49,67 +56,6 @@ def find_consumers(request: HttpRequest, term: str) -> list[SearchResult]:
         )
         for consumer in found.select_related("project").order_by("-pk")[:MOST_FOUND]
     ]
-
-
-def _counts() -> list[dict[str, Any]]:
-    from billing.access import PAYING
-    from billing.models import InboxEvent, InvariantCheck, Operation, Subscription
-    from billing.models.operations import OPEN_STATES
-    from config.clock import now
-    from entitlements.models import Grant
-    from keystore.models import JobRun
-
-    at = now()
-    events, operations = InboxEvent.objects, Operation.objects
-    ending = Grant.objects.live(at).filter(valid_to__lt=at + SOON)
-    paying = Subscription.objects.filter(status__in=PAYING)
-    return [
-        _count("Subscriptions that pay", paying, f"status__in={','.join(sorted(PAYING))}"),
-        _count("Events waiting", events.filter(state="pending"), "state__exact=pending"),
-        _count("Events parked", events.filter(state="parked"), "state__exact=parked", bad=True),
-        _count(
-            "Calls to Stripe unfinished",
-            operations.filter(state__in=OPEN_STATES),
-            f"state__in={','.join(OPEN_STATES)}",
-        ),
-        _count(
-            "Calls with unknown outcome",
-            operations.filter(state="unknown"),
-            "state__exact=unknown",
-            bad=True,
-        ),
-        _count(
-            "Grants that end within a week",
-            ending,
-            f"valid_to_from={at:%Y-%m-%d}&valid_to_to={at + SOON:%Y-%m-%d}&revoked_at__isempty=1",
-        ),
-        _count("Promises broken", InvariantCheck.objects.filter(violations__gt=0), "", bad=True),
-        {**_count("Jobs that did not run", JobRun.objects.none(), ""), **_late_jobs(at)},
-    ]
-
-
-def _late_jobs(at: datetime) -> dict[str, Any]:
-    from keystore import jobs
-
-    late = len(jobs.overdue(at=at, schedule=settings.JOB_SCHEDULE))
-    return {"number": late, "alarming": late > 0}
-
-
-def _count(title: str, rows: Any, query: str, *, bad: bool = False) -> dict[str, Any]:
-    """`bad`: any number but 0 wants somebody to look."""
-    options, number = rows.model._meta, rows.count()
-    page = reverse_lazy(f"admin:{options.app_label}_{options.model_name}_changelist")
-    return {
-        "title": title,
-        "number": number,
-        "alarming": bad and number > 0,
-        "permission": f"{options.app_label}.view_{options.model_name}",
-        "link": f"{page}?{query}",
-    }
-
-
-def _may_follow(request: HttpRequest, count: dict[str, Any]) -> bool:
-    return request.user.has_perm(count["permission"])
 
 
 def _page(

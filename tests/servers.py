@@ -63,6 +63,12 @@ def pytest_configure(config: pytest.Config) -> None:
     TransactionTestCase._fixture_teardown = restore_database  # type: ignore[method-assign]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Each worker starts servers of its own: it must not find the settings named already."""
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def forget_the_developers_environment() -> None:
     """Make the settings the same everywhere: neither `.env` nor the shell has a say."""
     environ.Env.read_env = lambda *args, **options: None  # type: ignore[method-assign]

@@ -73,8 +73,8 @@ def test_first_page_counts_what_is_broken_and_what_did_not_run(operator, all_ran
     an_event("evt_1", state="parked", last_error="x")
     check_all(at=now())
 
-    counts = {one["title"]: one for one in operator.get("/admin/").context["counts"]}
+    counts = {one.title: one for one in operator.get("/admin/").context["counts"]}
 
-    assert counts["Promises broken"]["number"] == 2
-    assert counts["Jobs that did not run"]["number"] == 1
-    assert counts["Jobs that did not run"]["alarming"]
+    assert counts["Promises broken"].number == 2
+    assert counts["Jobs that did not run"].number == 1
+    assert counts["Jobs that did not run"].alarming
