@@ -59,7 +59,7 @@ def begin(*, name: str, at: datetime) -> None:
 
 
 def finish(*, name: str, failed: bool, result: str, milliseconds: int, at: datetime) -> None:
-    values = {
+    values: dict[str, str | int | datetime | None] = {
         "name": name,
         "outcome": JobOutcome.FAILED if failed else JobOutcome.DONE,
         "at": at,

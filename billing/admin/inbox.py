@@ -319,7 +319,7 @@ def desk_of(event: InboxEvent, request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _link(row: Any, said: str, may: Any) -> dict[str, str]:
+def _link(row: Any, said: str, may: Any) -> dict[str, Any]:
     """A row as it is shown in a list: its address only for those who may open it."""
     options = row._meta
     allowed = may(f"{options.app_label}.view_{options.model_name}")

@@ -35,7 +35,7 @@ class EventSerializer(serializers.Serializer):
 
 
 class EventPageSerializer(serializers.Serializer):
-    data = EventSerializer(many=True)
+    data = EventSerializer(many=True)  # type: ignore[assignment]
     next_cursor = serializers.CharField(allow_null=True)
     has_more = serializers.BooleanField()
 
@@ -117,7 +117,7 @@ class SweepSerializer(serializers.Serializer):
 
 
 def shown_event(event: InboxEvent) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in EventSerializer().fields}
+    return dict(EventSerializer(event).data)
 
 
 def shown_whole_event(event: InboxEvent) -> dict[str, Any]:

@@ -53,6 +53,16 @@ class Shop(Stack):
             f"made.groups.add(Group.objects.get(name={role!r}))"
         )
 
+    def park_events(self) -> None:
+        """As if the worker had given up what Stripe told of one customer."""
+        self._tell_django(
+            "from billing.models import InboxEvent\n"
+            "rows = InboxEvent.objects.filter(state='done').exclude(stripe_customer_id='')\n"
+            "one = rows.filter(type='customer.subscription.created').first()\n"
+            "rows.filter(pk=one.pk).update(state='parked', attempts=12,\n"
+            "    failure='ValueError: no such price …', last_error='ValueError: no such price 7')"
+        )
+
     def forget_proofs(self) -> None:
         """As if everybody's last password were half an hour old."""
         self._tell_django(

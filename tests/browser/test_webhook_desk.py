@@ -1,0 +1,84 @@
+"""The webhook desk in a real Chromium: "a webhook failed last night", from the first page on."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+PICTURES = os.environ.get("PICTURES", "")  # a folder to leave screenshots in
+LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+
+
+@pytest.fixture
+def staff(shop, open_page):
+    """A page of somebody who has logged in to the admin with every right."""
+    page = open_page()
+    page.goto(f"{shop.web}/admin/")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(shop.admin_password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{shop.web}/admin/")
+    return page
+
+
+def look(page, theme, width, name):
+    page.emulate_media(color_scheme=theme)
+    page.evaluate(f"localStorage.setItem('_x_adminTheme', JSON.stringify('{theme}'))")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.reload()
+    page.wait_for_load_state("networkidle")
+    if PICTURES:
+        page.screenshot(path=Path(PICTURES) / f"{name}-{theme}-{width}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("html.dark").count() == (theme == "dark")
+
+
+def test_what_failed_last_night_is_replayed_in_three_clicks(shop, staff):
+    shop.park_events()
+    staff.reload()
+
+    staff.locator("#counts").get_by_text("Events parked").click()
+    staff.locator("#failures").get_by_role("link", name="Replay").first.click()
+    staff.get_by_label("Reason").fill("The price was made again")
+    staff.get_by_role("button", name="Replay", exact=True).click()
+
+    staff.get_by_text("1 of 1 events, done").wait_for()
+    assert shop.one("select count(*) from billing_inboxevent where state = 'parked'") == 0
+
+
+def test_a_dry_run_says_what_would_change(shop, staff):
+    shop.park_events()
+    staff.goto(f"{shop.web}/admin/billing/inboxevent/replay/?state=parked")
+    staff.get_by_label("Reason").fill("Only a look")
+    staff.get_by_role("button", name="Dry run").click()
+
+    staff.get_by_text("1 of 1 events, done").wait_for()
+    assert staff.locator("#run td").last.inner_text().strip()
+    assert shop.one("select count(*) from billing_inboxevent where state = 'parked'") == 1
+    for theme, width in LOOKS:
+        look(staff, theme, width, "dry-run")
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("inbox", "billing/inboxevent/"),
+        ("range", "billing/inboxevent/replay/?state=parked"),
+        ("promises", "billing/invariantcheck/"),
+        ("jobs", "keystore/jobrun/"),
+    ],
+)
+def test_pages_of_the_desk_fit(shop, staff, name, path, theme, width):
+    staff.goto(f"{shop.web}/admin/{path}")
+
+    look(staff, theme, width, name)
+
+
+@pytest.mark.parametrize(("theme", "width"), LOOKS)
+def test_the_page_of_one_event_fits(shop, staff, theme, width):
+    staff.goto(f"{shop.web}/admin/billing/inboxevent/?type=customer.subscription.created")
+    staff.locator("#result_list").locator("a[href*='/change/']").first.click()
+    staff.get_by_role("heading", name="Tries").wait_for()
+
+    look(staff, theme, width, "event")
