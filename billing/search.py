@@ -1,5 +1,7 @@
 """Finding a consumer by whatever support was given."""
 
+from typing import Any
+
 from django.db.models import Q, QuerySet
 
 from billing import mirror
@@ -100,5 +102,5 @@ def _holders(rows: QuerySet) -> QuerySet[Consumer]:
     return Consumer.objects.filter(pk__in=rows.order_by().values("consumer_id"))
 
 
-def _holders_at_stripe(customer_ids: object) -> QuerySet[Consumer]:
+def _holders_at_stripe(customer_ids: Any) -> QuerySet[Consumer]:
     return Consumer.objects.filter(stripe_customer__stripe_customer_id__in=customer_ids)

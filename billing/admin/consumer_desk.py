@@ -15,10 +15,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from billing.admin.consumer_forms import ConsumerDialog
 from config.clock import now
 from config.errors import Conflict
-from keystore.admin.dialogs import ReasonDialog, carry_out
+from keystore.admin.dialogs import ConsumerDialog, ReasonDialog, carry_out
 from keystore.admin.pages import actor_of, holds
 from keystore.models import Consumer, ConsumerNote, Project
 from keystore.notes import LONGEST_NOTE, remove_note, set_tags, write_note

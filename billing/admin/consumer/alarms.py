@@ -106,11 +106,11 @@ def _refunding(consumer: Consumer) -> Iterator[Alarm]:
         waits = "awaits a second person" if row.state == "awaiting" else "is under way"
         amount = shown(row.amount_minor, row.currency)
         yield Alarm("warning", f"A refund of {amount} {waits}.", "#payments")
-    known = asked.values("refund_id")
+    known = asked.exclude(refund=None).values("refund_id")
     status = (RefundStatus.WANTED, RefundStatus.PENDING, RefundStatus.REQUIRES_ACTION)
     open_ones = Payment.objects.filter(consumer=consumer, refunds__status__in=status)
-    for row in open_ones.exclude(refunds__in=known).distinct()[:5]:
-        text = f"A refund of the payment of {row.created_at:%Y-%m-%d} is under way."
+    for payment in open_ones.exclude(refunds__in=known).distinct()[:5]:
+        text = f"A refund of the payment of {payment.created_at:%Y-%m-%d} is under way."
         yield Alarm("warning", text, "#payments")
 
 
