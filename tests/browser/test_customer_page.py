@@ -110,7 +110,6 @@ def test_row_of_a_grant_opens_its_own_dialog(staff, shop):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_fits_and_can_be_read(staff, shop, theme, width):
     staff.emulate_media(color_scheme=theme)
-    staff.evaluate(f"localStorage.setItem('_x_adminTheme', JSON.stringify('{theme}'))")
     find(staff, shop, ADA)
     staff.set_viewport_size({"width": width, "height": 900})
     take_picture(staff, f"customer-{theme}-{width}")
