@@ -63,7 +63,7 @@ class InboxEventAdmin(ReadOnlyAdmin):
     )
     list_filter = ("state", "type", FailureFilter, ("received_at", DayFilter))
     list_before_template = "admin/inbox/groups.html"
-    change_form_after_template = "admin/inbox/event.html"
+    change_form_before_template = "admin/inbox/event.html"
     search_fields = ("event_id", "=object_id", "stripe_customer_id", "request_id")
     search_help_text = "evt_ id, cus_ id, id of the object, request id"
     ordering = ("-received_at", "-pk")
