@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -30,6 +30,7 @@ WAIT_SECONDS = 12.0  # a change asks Stripe several times; no request hangs
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
 LATEST = 2**33
 Fields = serializers.Serializer[Any]
+Handler = TypeVar("Handler", bound=Callable[..., Response])
 
 
 def _example(name: str, **value: object) -> Any:
@@ -150,7 +151,7 @@ class SubscriptionView(IdempotentWrites):
         return asked
 
 
-def _documented(summary: str, asked: type[Fields]) -> Any:
+def _documented(summary: str, asked: type[Fields]) -> Callable[[Handler], Handler]:
     return extend_schema(
         summary=summary,
         request=asked,
