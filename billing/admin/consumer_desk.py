@@ -114,7 +114,7 @@ class ConsumerDeskAdmin:
             write_note(consumer=form.consumer, text=form.reason, actor=actor_of(request), at=now())
             return "The note is kept."
 
-        return carry_out(request, form, deed, back=_page(object_id, "notes"))
+        return carry_out(request, form, deed, back=_page(object_id))
 
     @action(
         description="Take a note down",
@@ -132,7 +132,7 @@ class ConsumerDeskAdmin:
             remove_note(note=form.note, actor=actor_of(request), reason=form.reason, at=now())
             return "The note is taken down."
 
-        return carry_out(request, form, deed, back=_page(object_id, "notes"))
+        return carry_out(request, form, deed, back=_page(object_id))
 
     @action(
         description="Set tags",
@@ -214,6 +214,6 @@ def _register(form: RegisterDialog, actor: str) -> Consumer:
     )
 
 
-def _page(object_id: str, section: str = "") -> str:
-    page = reverse("admin:keystore_consumer_change", args=[object_id])
-    return f"{page}#{section}" if section else page
+def _page(object_id: str) -> str:
+    """Without an anchor: to another place of the same page a browser only scrolls."""
+    return reverse("admin:keystore_consumer_change", args=[object_id])
