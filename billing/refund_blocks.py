@@ -56,7 +56,9 @@ def _blocks(payment: Payment, apart_from: RefundRequest | None) -> Iterator[str]
         yield "All of this payment was given back before."
     yield from _disputes(payment)
     others = RefundRequest.objects.filter(payment=payment, state__in=OPEN_REQUESTS)
-    open_one = others.exclude(pk=apart_from.pk if apart_from else None).first()
+    if apart_from is not None:
+        others = others.exclude(pk=apart_from.pk)
+    open_one = others.first()
     if open_one is not None:
         yield f"Request {open_one} by {open_one.requested_by} is {open_one.state}: end it first."
     elif _is_refund_under_way(payment):

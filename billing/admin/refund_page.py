@@ -1,10 +1,11 @@
 """The page on which staff give money back: what will follow is told before the click."""
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -72,7 +73,8 @@ class RefundForm(forms.Form):
         self.fields["amount"].initial = typed(left_minor(payment), payment.currency)
         self.fields["wish"].initial = f"admin:{uuid.uuid4()}"
         words = [(word, word.replace("_", " ").capitalize()) for word in sorted(REASONS)]
-        self.fields["stripe_reason"].choices = [("", "None"), *words]
+        stripe_reason = cast(forms.ChoiceField, self.fields["stripe_reason"])
+        stripe_reason.choices = [("", "None"), *words]
         self.fields["reason"].required = not previewing
         if bought.subscription is None:
             del self.fields["after"]
@@ -142,7 +144,9 @@ def refund_page(request: HttpRequest, payment: Payment) -> HttpResponse:
 def _ask(request: HttpRequest, form: RefundForm) -> RefundRequest | None:
     """The request, or None with the refusal on the form."""
     try:
-        made = request_refund(payment=form.payment, wish=form.asked, person=request.user, at=now())
+        made = request_refund(
+            payment=form.payment, wish=form.asked, person=cast(User, request.user), at=now()
+        )
     except DomainError as refusal:
         form.add_error(None, refusal.message)
         return None

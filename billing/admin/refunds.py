@@ -1,9 +1,10 @@
 """Refund requests with their steps and the second person's buttons; limits, budgets, disputes."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.http import HttpRequest, HttpResponse
@@ -146,7 +147,7 @@ class RefundRequestAdmin(SaleAdmin):
         row = row_or_404(RefundRequest.objects.select_related("payment"), object_id)
 
         def deed() -> str:
-            approve(request=row, person=request.user, reason=form.reason, at=now())
+            approve(request=row, person=cast(User, request.user), reason=form.reason, at=now())
             return f"{shown(row.amount_minor, row.currency)} is on its way back."
 
         return carry_out(request, form, deed, back=_page(row))
@@ -165,7 +166,7 @@ class RefundRequestAdmin(SaleAdmin):
         row = row_or_404(RefundRequest.objects.select_related("payment"), object_id)
 
         def deed() -> str:
-            reject(request=row, person=request.user, reason=form.reason, at=now())
+            reject(request=row, person=cast(User, request.user), reason=form.reason, at=now())
             return f"{row} is rejected: nothing moved."
 
         return carry_out(request, form, deed, back=_page(row))
