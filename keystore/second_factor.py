@@ -52,7 +52,8 @@ class Enrolled:
 
 def authenticator_of(*, user: User) -> Authenticator | None:
     """What the user proves themselves with; None while nothing is confirmed."""
-    return Authenticator.objects.filter(user=user, confirmed=True).first()
+    found: Authenticator | None = Authenticator.objects.filter(user=user, confirmed=True).first()
+    return found
 
 
 @transaction.atomic
@@ -98,7 +99,7 @@ def check_code(*, authenticator: Authenticator, code: str, actor: str, at: datet
 @transaction.atomic
 def reset_second_factor(*, user: User, actor: str, reason: str) -> bool:
     """Take the user's authenticator and recovery codes away. False: there was none."""
-    gone, _ = Authenticator.objects.filter(user=user).delete()
+    gone: int = Authenticator.objects.filter(user=user).delete()[0]
     if gone:
         audit.record(actor=actor, act="second_factor.reset", target=user, reason=reason)
     return gone > 0

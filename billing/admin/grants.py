@@ -17,6 +17,8 @@ from entitlements.models import Grant
 class GrantChangeList(UnfoldChangeList):
     """Reads what the grants of the page are worth together, not one by one."""
 
+    result_list: Any
+
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows = list(self.result_list)
@@ -36,11 +38,11 @@ class ValuedGrantAdmin(GrantAdmin):
 
     @display(description="value")
     def value(self, grant: Grant) -> str:
-        return _worth(grant).value
+        return str(_worth(grant).value)
 
     @display(description="became paid?")
     def became_paid(self, grant: Grant) -> str:
-        return _worth(grant).became_paid
+        return str(_worth(grant).became_paid)
 
 
 def _worth(grant: Any) -> Any:

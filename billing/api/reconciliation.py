@@ -114,7 +114,7 @@ class ReconciliationsView(IdempotentWrites):
     def get(self, request: Request) -> Response:
         """Those that were started for the caller's project, newest first."""
         page = page_of(runs_of(project=caller_of(request).project), request.query_params)
-        return Response(page.body(RunShown(page.rows, many=True).data))
+        return Response(page.body(list(RunShown(page.rows, many=True).data)))
 
     @extend_schema(
         request=StartRequest, responses={202: RunShown}, summary="Start a comparison with Stripe"

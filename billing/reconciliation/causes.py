@@ -9,7 +9,7 @@ from billing.models import InboxEvent, InboxState
 from billing.reconciliation.kinds import OWN, Difference, DriftKind
 from billing.reconciliation.pace import Pace
 from billing.reconciliation.trust import SETTLING
-from billing.shapes import instant, ref
+from billing.shapes import Object, instant, ref
 
 STRIPE_KEEPS = timedelta(days=30)
 MOST_PAGES = 50
@@ -81,7 +81,7 @@ def read_events(*, pace: Pace, at: datetime) -> Told:
     return told
 
 
-def _file(told: Told, event: dict) -> None:  # type: ignore[type-arg]
+def _file(told: Told, event: Object) -> None:
     inner = event["data"]["object"]
     entry = (event["id"], event["type"], instant(event["created"]))
     for object_id in {inner.get("id", ""), ref(inner.get("charge"))} - {""}:

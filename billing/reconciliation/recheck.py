@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import cast
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from billing import gateway
 from billing.models import StripeCustomer, Subscription
@@ -107,7 +109,7 @@ def _missing_rows(
     known = known_live(kind="subscription", project_id=holder.project_id, at=at + SETTLING)
     listed = [row.stripe_id for row in rows if row.kind == "subscription"]
     lacking = Subscription.objects.filter(
-        pk__in=known.rows.values("pk"), consumer=holder.consumer_id
+        pk__in=cast("QuerySet[Subscription]", known.rows).values("pk"), consumer=holder.consumer_id
     ).exclude(stripe_subscription_id__in=listed)
     owner = (holder.project_id, holder.consumer_id, holder.stripe_customer_id)
     return [

@@ -4,7 +4,7 @@ after. The repair is the same `sync_customer` that every event leads to.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -149,7 +149,7 @@ def _mend(left: Sequence[Drift], customer_id: str, clock: Clock, pace: Pace) -> 
     return report.summary()
 
 
-def _outcome(drift: Drift, after: dict[Key, object], said: str) -> Outcome:
+def _outcome(drift: Drift, after: Mapping[Key, object], said: str) -> Outcome:
     if _key(drift) not in after:
         return Outcome(DriftState.REPAIRED, said)
     return Outcome(DriftState.FAILED, f"The repair went through and it differs still ({said}).")

@@ -27,7 +27,7 @@ AT_ONCE = 20_000
 Row = tuple[int, datetime, datetime | None]
 
 
-def make_sales(cursor: CursorWrapper, params: dict[str, object]) -> None:
+def make_sales(cursor: CursorWrapper, params: dict[str, Any]) -> None:
     """Fill the temporary table `reconciled_sale`; it goes with the transaction."""
     cursor.execute(compare_own.MAKE_WINDOWS)
     for windows in _windows(params["project"], params["consumer"]):
@@ -40,7 +40,7 @@ def make_sales(cursor: CursorWrapper, params: dict[str, object]) -> None:
     cursor.execute("ANALYZE reconciled_sale")
 
 
-def _windows(project_id: object, consumer_id: object) -> Iterator[list[Row]]:
+def _windows(project_id: int | None, consumer_id: int | None) -> Iterator[list[Row]]:
     """What each living subscription opens, a chunk at a time."""
     rows = Subscription.objects.exclude(status__in=access.ENDED).order_by("pk")
     if project_id is not None:

@@ -23,6 +23,7 @@ class PreviewedDialog(BaseDialogForm):
     seen = forms.CharField(widget=forms.HiddenInput, max_length=64, required=False)
     form_after_template = "admin/grant/outlook.html"
     preview: Preview | None = None
+    data: Any
 
     def wish_shown(self) -> object:
         """What the preview is about, as its repr."""

@@ -27,7 +27,7 @@ class ReasonDialog(BaseDialogForm):
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
         help_text="Kept in the audit trail.",
     )
-    field_order: list[str] | None = None
+    field_order: Iterable[str] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

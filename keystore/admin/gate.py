@@ -13,6 +13,7 @@ from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 
 from config.clock import now
 from keystore import staff_sessions
+from keystore.admin.pages import has_verified, person_of
 from keystore.second_factor import authenticator_of
 
 ALWAYS_OPEN = ("admin:login", "admin:logout", "admin:jsi18n")
@@ -42,9 +43,9 @@ def turned_away(request: HttpRequest, *, at: datetime) -> HttpResponse | None:
         messages.info(request, "You were logged out, since nobody had used the page for a while.")
         return sent_to("admin:login", request)
     staff_sessions.note_use(request.session, at=at)
-    if request.path in map(reverse, OPEN_WITHOUT_FACTOR) or request.user.is_verified():
+    if request.path in map(reverse, OPEN_WITHOUT_FACTOR) or has_verified(request):
         return None
-    if authenticator_of(user=request.user) is not None:
+    if authenticator_of(user=person_of(request)) is not None:
         return sent_to("staff-verify", request)
     if settings.STAFF_SECOND_FACTOR != "optional":
         return sent_to("staff-enrol", request)

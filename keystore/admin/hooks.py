@@ -1,7 +1,7 @@
 """Hook endpoints: where projects are told, how that goes, and what staff do about it."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
@@ -49,7 +49,7 @@ class HookEndpointAdmin(ReadOnlyAdmin):
         "disabled_at",
         "created_at",
     )
-    masked_names: ClassVar[dict[str, str]] = {}  # nothing here names a person
+    masked_names: dict[str, str] = {}  # nothing here names a person
     actions_list = ("add_endpoint",)
     actions_detail = (
         "send_test",

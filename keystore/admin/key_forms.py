@@ -39,7 +39,7 @@ class KeyDialog(ReasonDialog):
         return f"last used {used:%Y-%m-%d %H:%M} UTC" if used else "never used so far"
 
 
-class RotateKeyDialog(StepUpDialog, KeyDialog):  # type: ignore[misc]  # one field_order
+class RotateKeyDialog(StepUpDialog, KeyDialog):
     """For how long both keys work, and who gets to see the new one."""
 
     overlap = forms.ChoiceField(
@@ -89,7 +89,7 @@ def handovers(*, may_see: bool, has_buyer: bool) -> list[tuple[str, str]]:
     return link + show
 
 
-class IssueConsumerKeyDialog(StepUpDialog, ConsumerDialog):  # type: ignore[misc]  # the same
+class IssueConsumerKeyDialog(StepUpDialog, ConsumerDialog):
     """A key that was not bought: for a partner, a trial, a friend."""
 
     key_name = forms.CharField(

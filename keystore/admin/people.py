@@ -2,7 +2,6 @@
 who may edit users could make themselves anything.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -92,7 +91,7 @@ class StaffAdmin(RightsAdmin, UserAdmin, ModelAdmin):
     def user_change_password(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return _stepped_up(super().user_change_password, request, *args, **kwargs)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Nobody's own rights: neither more of them, nor shut out by a slip."""
         own = OWN_RIGHTS if obj is not None and obj.pk == request.user.pk else ()
         return [*super().get_readonly_fields(request, obj), *own]

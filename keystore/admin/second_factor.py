@@ -22,7 +22,14 @@ from config.errors import DomainError
 from keystore import staff_sessions
 from keystore.admin.dialogs import carry_out
 from keystore.admin.gate import sent_to, way_back
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.admin.pages import (
+    ReadOnlyAdmin,
+    actor_of,
+    has_verified,
+    holds,
+    person_of,
+    row_or_404,
+)
 from keystore.admin.stepup import StepUpDialog, require_step_up
 from keystore.models import Authenticator
 from keystore.second_factor import (
@@ -53,8 +60,8 @@ def verify_page(request: HttpRequest) -> HttpResponse:
     """After the password: the app's code, or a recovery code."""
     if not admin.site.has_permission(request):
         return sent_to("admin:login", request)
-    authenticator = authenticator_of(user=request.user)
-    if authenticator is None or request.user.is_verified():
+    authenticator = authenticator_of(user=person_of(request))
+    if authenticator is None or has_verified(request):
         return redirect(way_back(request))
     form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid() and _verified(request, authenticator, form):
@@ -87,7 +94,7 @@ def enrol_page(request: HttpRequest) -> HttpResponse:
     """Show the secret to the app, and believe it once it makes the right code."""
     if not admin.site.has_permission(request):
         return sent_to("admin:login", request)
-    if authenticator_of(user=request.user) is not None:
+    if authenticator_of(user=person_of(request)) is not None:
         return _page(request, "admin/safety/enrolled.html", {"title": "Second factor"})
     refusal = require_step_up(request)
     if refusal is not None:
@@ -97,7 +104,7 @@ def enrol_page(request: HttpRequest) -> HttpResponse:
         shown = _confirmed(request, form)
         if shown is not None:
             return shown
-    secret = begin_enrolment(user=request.user)
+    secret = begin_enrolment(user=person_of(request))
     context = {
         "title": "Switch on your second factor",
         "form": form,
@@ -115,7 +122,7 @@ def _confirmed(request: HttpRequest, form: CodeForm) -> HttpResponse | None:
     code = form.cleaned_data["code"]
     try:
         enrolled = confirm_enrolment(
-            user=request.user, code=code, actor=actor_of(request), at=now()
+            user=person_of(request), code=code, actor=actor_of(request), at=now()
         )
     except WrongCode as refusal:
         form.add_error("code", refusal.message)
@@ -152,7 +159,7 @@ class AuthenticatorAdmin(ReadOnlyAdmin):
 
     @admin.display(description="recovery codes left")
     def codes_left(self, authenticator: Authenticator) -> int:
-        return authenticator.recovery_codes.filter(used_at=None).count()
+        return int(authenticator.recovery_codes.filter(used_at=None).count())
 
     @action(
         description="Reset",

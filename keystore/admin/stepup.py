@@ -21,7 +21,7 @@ from config.errors import DomainError
 from keystore import audit, staff_sessions
 from keystore.admin.dialogs import ReasonDialog
 from keystore.admin.gate import sent_to, way_back
-from keystore.admin.pages import actor_of
+from keystore.admin.pages import actor_of, person_of
 from keystore.second_factor import DIGITS, authenticator_of, check_code
 
 FIELD = "step_up_proof"
@@ -70,7 +70,7 @@ class StepUpForm(StepUp):
 
 
 def proof_field(request: HttpRequest) -> forms.CharField:
-    enrolled = authenticator_of(user=request.user) is not None
+    enrolled = authenticator_of(user=person_of(request)) is not None
     return forms.CharField(
         label="Your password, or a code of your app" if enrolled else "Your password",
         max_length=4096,
@@ -86,14 +86,16 @@ def prove(request: HttpRequest, text: str) -> None:
     try:
         _check(request, text)
     except ValidationError:
-        audit.record(actor=actor_of(request), act="staff.step_up_refused", target=request.user)
+        audit.record(
+            actor=actor_of(request), act="staff.step_up_refused", target=person_of(request)
+        )
         raise
     staff_sessions.note_proof(request.session, at=at)
-    audit.record(actor=actor_of(request), act="staff.step_up", target=request.user)
+    audit.record(actor=actor_of(request), act="staff.step_up", target=person_of(request))
 
 
 def _check(request: HttpRequest, text: str) -> None:
-    authenticator = authenticator_of(user=request.user)
+    authenticator = authenticator_of(user=person_of(request))
     typed = text.replace(" ", "")
     if authenticator is not None and typed.isdigit() and len(typed) == DIGITS:
         try:
