@@ -11,6 +11,9 @@ CHECKING := DEBUG=true SECRET_KEY=typecheck-only KEY_PEPPER=typecheck-only
 # 5,000 subscriptions with planted differences, and what 100,000 without any cost us.
 PROOF := tests/scenarios/test_reconciliation_proof.py
 
+# Processes that share the tests, each with servers of its own.
+WORKERS ?= 2
+
 .DEFAULT_GOAL := help
 .PHONY: help build run up down test prove explore bench lint typecheck ci demo demo-history manage superuser \
 	reset requirements browser up-docker down-docker
@@ -27,8 +30,8 @@ down: .venv/.ok ## Stop the stack that runs in this checkout
 
 build: .venv/.ok ## Make the virtual environment with the pinned requirements
 
-test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name")
-	@$(call logged,test,$(BIN)/python -m pytest -q $(ARGS))
+test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name", WORKERS=1)
+	@$(call logged,test,$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadgroup $(ARGS))
 
 prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises (KILLS=20 SEED=n)
 	@$(call logged,prove,KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults $(ARGS) \
