@@ -257,6 +257,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    # Words that several bodies use under one name get a name of their own each.
+    "ENUM_NAME_OVERRIDES": {
+        "CheckoutMode": "billing.models.CheckoutMode",
+        "ReconciliationMode": "billing.models.RunMode",
+        "ReconciliationState": "billing.models.RunState",
+        "DriftState": "billing.models.DriftState",
+        "InboxState": "billing.models.InboxState",
+    },
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
 }

@@ -108,6 +108,7 @@ class ConsumerAdmin(IssuesKeys, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
             context["subtitle"] = (
                 personal.masked(consumer.external_id) if hide else consumer.external_id
             )
+            context["page_is_masked"] = hide  # reasons and notes may quote an address
             context["page"] = page_of(
                 consumer=consumer, user=request.user, at=now(), asked=asked_of(request.GET)
             )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,6 +22,20 @@ from keystore.serializers import checked
 MOST_DRIFTS = 1_000
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "only look",
+            value={"mode": "dry_run", "days_back": 7, "reason": "A buyer says that he paid"},
+            request_only=True,
+        ),
+        OpenApiExample(
+            "mend what can be mended",
+            value={"mode": "repair", "repair_kinds": ["all"], "reason": "The worker was down"},
+            request_only=True,
+        ),
+    ]
+)
 class StartRequest(serializers.Serializer[Any]):
     mode = serializers.ChoiceField(RunMode.choices, default=RunMode.DRY_RUN)
     repair_kinds = serializers.ListField(
@@ -110,7 +124,11 @@ class RunPage(serializers.Serializer[Any]):
 class ReconciliationsView(IdempotentWrites):
     permission_classes = [scope("reconciliation:write")]
 
-    @extend_schema(responses={200: RunPage}, summary="Comparisons with Stripe")
+    @extend_schema(
+        operation_id="admin_reconciliations_list",
+        responses={200: RunPage},
+        summary="Comparisons with Stripe",
+    )
     def get(self, request: Request) -> Response:
         """Those that were started for the caller's project, newest first."""
         page = page_of(runs_of(project=caller_of(request).project), request.query_params)

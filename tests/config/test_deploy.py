@@ -16,6 +16,7 @@ PRODUCTION = {
     "PUBLIC_URL": "https://billing.example.com",
     "STRIPE_WEBHOOK_SECRETS": "whsec_production",
     "STRIPE_SECRET_KEY": "sk_live_production",
+    "STRIPE_API_BASE": "https://api.stripe.com",  # not the sandbox of a stack that ran here
 }
 
 
