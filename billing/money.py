@@ -11,6 +11,7 @@ WITHOUT_DECIMALS = frozenset(
 )
 WITH_THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
 LONGEST = 20  # characters that people type for an amount
+LARGEST = 2**63 - 1  # that a column holds
 
 
 class NotAnAmount(InvalidInput):
@@ -43,7 +44,7 @@ def minor_of(text: str, currency: str) -> int:
         minor = Decimal(plain).scaleb(decimals)
     except InvalidOperation as problem:
         raise _odd(currency) from problem
-    if minor != minor.to_integral_value():
+    if minor != minor.to_integral_value() or minor > LARGEST:
         raise _odd(currency)
     # Stripe takes no thousandths, only hundredths written with three decimals.
     if decimals == 3 and int(minor) % 10:

@@ -233,3 +233,15 @@ def test_the_steps_end_with_the_money_at_the_buyer(alice, journal, stripe_world,
     assert "stay as they are" in page
     assert "data-goes-on" not in page
     assert back_at_stripe(payment) == [(3_000, "succeeded")]
+
+
+@pytest.mark.parametrize("amount", ["99999999999999999999", "92233720368547758.08"])
+def test_a_limit_that_no_column_holds_is_refused(journal, amount):
+    finance = client_of("Finance")
+    limit = {"project": journal.pk, "currency": "usd", "amount": amount}
+
+    page = finance.post("/admin/billing/refundlimit/add/", limit)
+
+    assert page.status_code == 200
+    assert "Write an amount" in page.content.decode()
+    assert not RefundLimit.objects.exists()
