@@ -128,8 +128,9 @@ def resume(
 ) -> Outcome:
     """Go on after a pause, at the price that was seen."""
     _refuse_old(seen, clock())
+    before = _changes_of(subscription)
     preview = subscriptions.preview_resume(subscription=subscription, at=seen.at)
-    return _change(preview, "subscription.resume", seen, actor, reason, clock)
+    return _change(preview, before, "subscription.resume", seen, actor, reason, clock)
 
 
 def change_plan(
@@ -147,10 +148,11 @@ def change_plan(
     Raises PreviewOutdated when it would cost something else by now; then nothing was changed.
     """
     _refuse_old(seen, clock())
+    before = _changes_of(subscription)
     preview = subscriptions.preview_plan_change(
         subscription=subscription, price=price, prorate=prorate, at=seen.at
     )
-    return _change(preview, "subscription.change_plan", seen, actor, reason, clock)
+    return _change(preview, before, "subscription.change_plan", seen, actor, reason, clock)
 
 
 def _refuse_old(seen: Seen, at: datetime) -> None:
@@ -158,16 +160,36 @@ def _refuse_old(seen: Seen, at: datetime) -> None:
         raise PreviewOutdated("The preview is too old: look at the price again, then confirm.")
 
 
+def _changes_of(subscription: Subscription) -> dict[int, str]:
+    """How each of our calls about the subscription stands."""
+    calls = Operation.objects.filter(subject=subscription.stripe_subscription_id)
+    return dict(calls.values_list("pk", "state"))
+
+
 def _change(
-    preview: ChangePreview, act: str, seen: Seen, actor: str, reason: str, clock: Clock
+    preview: ChangePreview,
+    before: dict[int, str],
+    act: str,
+    seen: Seen,
+    actor: str,
+    reason: str,
+    clock: Clock,
 ) -> Outcome:
+    """`before`: how our calls stood when Stripe was asked for the price."""
+
+    def wish(at: datetime) -> Operation:
+        operation = subscriptions.want_change(preview=preview, actor=actor, at=at)
+        if _changes_of(preview.subscription) != {**before, operation.pk: operation.state}:
+            raise PreviewOutdated("Somebody changed it meanwhile: look at the price again.")
+        return operation
+
     if preview.due_now_minor != seen.due_now_minor:
         costs = shown(preview.due_now_minor, preview.currency)
         raise PreviewOutdated(f"It would cost {costs} by now: look at the price again.")
     return _act(
         preview.subscription,
         act,
-        lambda at: subscriptions.want_change(preview=preview, actor=actor, at=at),
+        wish,
         reason=reason,
         clock=clock,
         said=f"Changed. {money_of(preview)}",

@@ -1,8 +1,11 @@
 """What staff do to a subscription happens once, costs what was shown, and shows in the access."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from time import sleep
 
 import pytest
+from django.db import connections
 
 from billing import gateway
 from billing.models import Operation, OperationState, Payment, Subscription
@@ -420,9 +423,39 @@ def test_of_eight_who_click_at_once_one_changes_the_plan(
     outcomes = at_once(click)
 
     assert outcomes.count("changed") == 1
-    assert set(outcomes) <= {"changed", "operation_pending", "already_so"}
+    assert set(outcomes) <= {"changed", "operation_pending", "already_so", "preview_outdated"}
     assert executions(stripe_world) == 1
     assert len(invoices_of(subscription)) == 2
+
+
+def test_a_change_made_while_the_price_was_asked_makes_it_outdated(
+    subscription, journal, team_monthly, clock, stripe_world
+):
+    whole = Plan.objects.create(project=journal, code="whole", name="Whole", rank=50)
+    dearer = sell(whole, stripe_world, amount_minor=7999)
+    clock.advance(**HALF_OF_MARCH)
+    preview = preview_plan_change(subscription=subscription, price=dearer, at=clock())
+    seen = Seen(preview.at, preview.due_now_minor)
+    stripe_world.faults.add(
+        "POST /v1/invoices/create_preview", "slow_snapshot", seconds=1.5, times=1
+    )
+    with ThreadPoolExecutor(1) as other:
+        slow = other.submit(
+            in_a_thread, do, change_plan, subscription, clock, price=dearer, prorate=True, seen=seen
+        )
+        sleep(0.5)
+        change(subscription, team_monthly, clock)
+        with pytest.raises(PreviewOutdated):
+            slow.result()
+
+    assert executions(stripe_world) == 1
+
+
+def in_a_thread(act, *given, **named):
+    try:
+        return act(*given, **named)
+    finally:
+        connections.close_all()
 
 
 def test_what_became_of_it_is_told_to_the_hooks_once(alice, journal, pro_monthly, clock):
