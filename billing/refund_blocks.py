@@ -1,14 +1,16 @@
 """What stands against giving back money now: asked before the click and again at it."""
 
 from collections.abc import Iterator
-
-from django.db.models import Max
+from datetime import datetime, timedelta
 
 from billing.models import Dispute, Operation, OperationKind, Payment, RefundLimit, RefundRequest
 from billing.models.operations import OPEN_STATES
 from billing.models.refund_requests import OPEN_REQUESTS
 from billing.money import shown
 from config.errors import Conflict, InvalidInput
+from keystore.models import AuditEntry
+
+LIMIT_SETTLES = timedelta(days=1)
 
 # A bank that only inquires has taken nothing yet; what is over stands against nothing.
 HARMLESS_DISPUTES = (
@@ -83,15 +85,29 @@ def _is_refund_under_way(payment: Payment) -> bool:
     ).exists()
 
 
-def approval_reason(*, payment: Payment, amount_minor: int) -> str:
+def approval_reason(*, payment: Payment, amount_minor: int, asker: str, at: datetime) -> str:
     """Why a second person must agree; "" when nobody need. Counted over all refunds of the
-    payment, so that a large one cannot be given in small parts.
+    payment, so that a large one cannot be given in small parts. `asker`: "" for nobody yet.
     """
     limits = RefundLimit.objects.filter(project=payment.project_id, currency=payment.currency)
-    limit = limits.aggregate(most=Max("approval_above_minor"))["most"]
-    currency = payment.currency.upper()
+    limit = limits.first()
     if limit is None:
+        currency = payment.currency.upper()
         return f"the project has no limit for {currency}, so every refund needs a second person"
-    if payment.refunded_minor + amount_minor > limit:
-        return f"above {shown(limit, payment.currency)} per payment a second person must agree"
+    above = limit.approval_above_minor
+    if payment.refunded_minor + amount_minor > above:
+        return f"above {shown(above, payment.currency)} per payment a second person must agree"
+    if _has_moved(limit, asker, at):
+        return "whoever changed the limit within a day needs a second person for every refund"
     return ""
+
+
+def _has_moved(limit: RefundLimit, asker: str, at: datetime) -> bool:
+    """Raising the limit for oneself would make the second person needless."""
+    moves = AuditEntry.objects.filter(
+        object_kind="refundlimit",
+        object_id=str(limit.pk),
+        actor=asker,
+        created_at__gt=at - LIMIT_SETTLES,
+    )
+    return bool(asker) and moves.exists()

@@ -85,7 +85,9 @@ def request_refund(
     _refuse_odd(wish, bought)
     refund_blocks.refuse_blocked(payment=locked)
     refund_blocks.refuse_amount(payment=locked, amount_minor=wish.amount_minor)
-    why = refund_blocks.approval_reason(payment=locked, amount_minor=wish.amount_minor)
+    why = refund_blocks.approval_reason(
+        payment=locked, amount_minor=wish.amount_minor, asker=actor_of(person), at=at
+    )
     request = _write(locked, wish, bought, person, waits=bool(why), at=at)
     _record(request, "refund.request", actor_of(person), wish.reason, why_second_person=why)
     if not why:

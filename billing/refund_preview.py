@@ -123,7 +123,12 @@ def preview_refund(
         keys=tuple(_keys(payment, bought)) if ends_at else (),
         keys_are_revoked=bought.subscription is not None,
         unused=_unused(bought, payment, at),
-        approval_reason=refund_blocks.approval_reason(payment=payment, amount_minor=amount_minor),
+        approval_reason=refund_blocks.approval_reason(
+            payment=payment,
+            amount_minor=amount_minor,
+            asker=f"staff:{person.get_username()}" if person else "",
+            at=at,
+        ),
         budget_role=str(room.budget.role) if room else "",
         budget_left_minor=budget_left,
         blocks=tuple(_blocks(payment, amount_minor, budget_left)),

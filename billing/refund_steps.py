@@ -26,12 +26,12 @@ from billing.models import (
     StripeCustomer,
 )
 from billing.models.operations import OPEN_STATES
-from billing.operations import OperationPending, run_operation
+from billing.operations import run_operation
 from billing.refund_desk import expire_requests
 from billing.refund_outcome import CAME_TO_NOTHING, fail_request
 from billing.refund_preview import paid_for
 from billing.sync import NotOurs, SyncReport, sync_customer
-from config.errors import Unavailable
+from config.errors import DomainError
 from keystore import audit
 
 logger = logging.getLogger(__name__)
@@ -59,8 +59,12 @@ def follow_request(*, request: RefundRequest, clock: Clock) -> RefundRequest:
             _walk(_reload(request), clock)
         except _NotYet as wait:
             _postpone(request, str(wait), clock())
-        except (Unavailable, OperationPending) as wait:
+        except DomainError as wait:
             _postpone(request, wait.message, clock())
+        except Exception as problem:
+            # Whatever it is, other requests must go on, and whoever asked must see it.
+            logger.exception("refund.broke", extra={"refund_request": request.public_id})
+            _postpone(request, f"It could not go on: {problem!r}", clock())
     return _reload(request)
 
 

@@ -11,6 +11,7 @@ from billing.models import (
     Purchase,
     Refund,
     RefundBudgetUse,
+    RefundLimit,
     RefundRequest,
     Subscription,
 )
@@ -28,6 +29,7 @@ from billing.refund_steps import follow_request, work_requests
 from billing.sync import sync_customer
 from config.errors import IdempotencyConflict, InvalidInput
 from entitlements.models import Grant
+from keystore.audit import record
 from keystore.models import ApiKey, AuditEntry, HookEndpoint, OutboxMessage
 from tests.billing.refund_cast import (
     AT_PERIOD_END,
@@ -587,3 +589,40 @@ def settle_at_bank(request, stripe_world):
 
     refund = stripe_world.store.get("refund", request.refund.stripe_refund_id)
     settle_refund(stripe_world, refund, succeed=False)
+
+
+# --- What must not hold up or slip through ---
+
+
+def test_one_request_that_breaks_does_not_hold_up_the_others(payment, bob, sam, clock):
+    broken = ask(payment, sam, 100, key="click-1")
+    sound = ask(pay(bob, clock, amount=20_000), sam, 100, key="click-2")
+    RefundRequest.objects.filter(pk=broken.pk).update(refund=None)
+
+    work_requests(clock=clock)
+
+    broken.refresh_from_db()
+    sound.refresh_from_db()
+    assert (broken.state, sound.state) == ("running", "done")
+    assert "could not go on" in broken.problem
+    assert broken.lease_until is None
+
+
+def test_who_moved_the_limit_needs_a_second_person_for_a_while(payment, journal, fay):
+    limit = a_limit(journal, 5_000)
+    moved = {"actor": "staff:fay", "act": "refundlimit.change", "target": limit}
+    record(**moved, after={"amount": "9999.00"}, at=NOON - timedelta(hours=1))
+    RefundLimit.objects.update(approval_above_minor=999_900)
+
+    request = ask(payment, fay, 9_000)
+
+    assert (request.state, request.refund) == ("awaiting", None)
+
+
+def test_a_limit_moved_by_others_or_long_ago_binds_like_any(payment, journal, sam, fay):
+    limit = RefundLimit.objects.get()
+    moved = {"act": "refundlimit.change", "target": limit}
+    record(**moved, actor="staff:fay", at=NOON - timedelta(hours=1))
+    record(**moved, actor="staff:sam", at=NOON - timedelta(days=2))
+
+    assert ask(payment, sam, 1_000).state == "running"

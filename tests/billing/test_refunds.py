@@ -40,7 +40,7 @@ def pay(consumer, clock, *, amount, currency="usd"):
         idempotency_key=f"test:pay:{consumer.pk}:{amount}",
     )
     sync_customer(stripe_customer_id=holder.stripe_customer_id, clock=clock, full=True)
-    return Payment.objects.get()
+    return Payment.objects.get(consumer=consumer)
 
 
 def refund(payment, amount=6_000, **more):
