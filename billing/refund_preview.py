@@ -123,15 +123,19 @@ def preview_refund(
         keys=tuple(_keys(payment, bought)) if ends_at else (),
         keys_are_revoked=bought.subscription is not None,
         unused=_unused(bought, payment, at),
-        approval_reason=refund_blocks.approval_reason(
-            payment=payment,
-            amount_minor=amount_minor,
-            asker=f"staff:{person.get_username()}" if person else "",
-            at=at,
-        ),
+        approval_reason=_why_a_second_person(person, payment, amount_minor, at),
         budget_role=str(room.budget.role) if room else "",
         budget_left_minor=budget_left,
         blocks=tuple(_blocks(payment, amount_minor, budget_left)),
+    )
+
+
+def _why_a_second_person(
+    person: User | None, payment: Payment, amount_minor: int, at: datetime
+) -> str:
+    asker = f"staff:{person.get_username()}" if person else ""
+    return refund_blocks.approval_reason(
+        payment=payment, amount_minor=amount_minor, asker=asker, at=at
     )
 
 
