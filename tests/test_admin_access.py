@@ -83,8 +83,8 @@ def cast(alice, backend):
     from axes.models import AccessAttempt
     from django.contrib.auth.models import Group, User
 
-    from billing.models import InboxEvent, Payment, Subscription
-    from entitlements.models import Plan
+    from billing.models import InboxEvent, Payment, ReconciliationRun, Subscription
+    from entitlements.models import GrantBatch, Plan
     from entitlements.services import give_grant
     from keystore.models import Authenticator, HookEndpoint
     from keystore.services import issue_key
@@ -115,6 +115,8 @@ def cast(alice, backend):
         ),
         AccessAttempt.objects.create(username="x", failures_since_start=5),
         HookEndpoint.objects.create(project=project, url="https://h.example/", sealed_secret=b"x"),
+        ReconciliationRun.objects.create(started_by="staff:sam"),
+        GrantBatch.objects.create(project=project, reason="x", started_by="staff:sam"),
     ]  # fmt: skip
     rows.append(Authenticator.objects.create(user=rows[4], name="x", sealed=b"", confirmed=True))
     return {f"{row._meta.app_label}_{row._meta.model_name}": row for row in rows}
@@ -131,11 +133,16 @@ def addresses(cast) -> dict[str, str]:
 
 def _filled(pattern: str, cast) -> str:
     """The pattern with the row that it is about; what has no row is asked for row 0."""
+    from django.contrib.contenttypes.models import ContentType
+
     if pattern.startswith("admin/^"):
         return "admin/keystore/"
     table = "_".join(pattern.split("/")[1:3])
+    consumer = cast["keystore_consumer"]
+    if pattern.startswith("admin/r/"):
+        return f"admin/r/{ContentType.objects.get_for_model(consumer).pk}/{consumer.pk}/"
     row = cast.get(table)
-    values = {"label": "keystore.consumer", "pk": str(cast["keystore_consumer"].pk)}
+    values = {"label": "keystore.consumer", "pk": str((row or consumer).pk)}
     return PARAMETER.sub(
         lambda found: values.get(found.group(1), str(row.pk if row is not None else 0)), pattern
     )

@@ -15,7 +15,7 @@ from billing.reconciliation.repair import want_repairs
 from config.clock import now
 from keystore.admin.dialogs import LONGEST_REASON, ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404, row_or_none
 
 SEE_DRIFT = "billing.view_drift"
 REPAIR = "billing.repair_drift"
@@ -85,8 +85,9 @@ class DriftAdmin(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """The buttons while there is something to decide."""
-        undecided = Drift.objects.filter(pk=object_id, state="open", repair_wanted_at=None)
-        return super().get_actions_detail(request, object_id) if undecided.exists() else []
+        undecided = Drift.objects.filter(state="open", repair_wanted_at=None)
+        found = row_or_none(undecided, object_id)
+        return super().get_actions_detail(request, object_id) if found else []
 
     @action(
         description="Repair",

@@ -27,7 +27,7 @@ from config.errors import DomainError
 from keystore.admin import personal
 from keystore.admin.dialogs import LONGEST_REASON, ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404, row_or_none
 from keystore.models import Project
 
 SEE = "billing.view_reconciliationrun"
@@ -133,8 +133,9 @@ class ReconciliationRunAdmin(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """The button to stop it, while there is something to stop."""
-        under_way = ReconciliationRun.objects.filter(pk=object_id, state__in=UNFINISHED)
-        return super().get_actions_detail(request, object_id) if under_way.exists() else []
+        under_way = ReconciliationRun.objects.filter(state__in=UNFINISHED)
+        found = row_or_none(under_way, object_id)
+        return super().get_actions_detail(request, object_id) if found else []
 
     def change_view(
         self,
@@ -204,9 +205,9 @@ class ReconciliationRunAdmin(ReadOnlyAdmin):
 
     def settle(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Repair or ignore what was ticked, or repair all that is open."""
-        run = row_or_404(ReconciliationRun.objects.all(), object_id)
         if not request.user.has_perms((REPAIR, SEE_DRIFT, SEE)):
             raise PermissionDenied
+        run = row_or_404(ReconciliationRun.objects.all(), object_id)
         if request.method == "POST":
             said, level = _settled(run, request)
             self.message_user(request, said, level)
@@ -219,7 +220,7 @@ def _settled(run: ReconciliationRun, request: HttpRequest) -> tuple[str, int]:
     rows = Drift.objects.filter(run=run)
     act, reason = request.POST.get("act", ""), request.POST.get("deed_reason", "")
     if act != "repair_all":
-        chosen = [pk for pk in request.POST.getlist("drift") if pk.isdigit()]
+        chosen = [pk for pk in request.POST.getlist("drift") if pk.isdecimal() and len(pk) < 20]
         rows = rows.filter(pk__in=chosen)
         if not chosen:
             return "Nothing was ticked, so nothing was done.", messages.WARNING

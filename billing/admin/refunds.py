@@ -28,7 +28,7 @@ from billing.refund_desk import AGREE, approve, reject
 from config.clock import now
 from keystore.admin.dialogs import ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
-from keystore.admin.pages import AuditedAdmin, actor_of, holds, row_or_404
+from keystore.admin.pages import AuditedAdmin, actor_of, holds, row_or_404, row_or_none
 from keystore.admin.stepup import StepUpDialog
 
 SEE = "billing.view_refundrequest"
@@ -107,8 +107,8 @@ class RefundRequestAdmin(SaleAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """The buttons while there is something to decide."""
-        waiting = RefundRequest.objects.filter(pk=object_id, state=RequestState.AWAITING)
-        if not waiting.exists():
+        waiting = RefundRequest.objects.filter(state=RequestState.AWAITING)
+        if row_or_none(waiting, object_id) is None:
             return []
         found: list[Any] = super().get_actions_detail(request, object_id)
         return found

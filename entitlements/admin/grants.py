@@ -22,7 +22,7 @@ from entitlements.models import Grant
 from entitlements.services import restore_grant, revoke_grant
 from keystore.admin.dialogs import LONGEST_REASON, ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404, row_or_none
 
 SOON = timedelta(days=7)
 SEE = "entitlements.view_grant"
@@ -160,7 +160,7 @@ class GrantAdmin(ReadOnlyAdmin):
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Only the acts that fit the grant's state."""
-        grant = Grant.objects.filter(pk=object_id).first() if str(object_id).isdigit() else None
+        grant = row_or_none(Grant.objects.all(), object_id)
         fitting = acts_of(grant, now()) if grant else []
         offered = super().get_actions_detail(request, object_id)
         return [one for one in offered if one.action_name.rpartition("_")[2] in fitting]

@@ -10,6 +10,7 @@ from unfold.widgets import (
 )
 
 from keystore.admin.dialogs import ReasonDialog
+from keystore.admin.pages import row_or_none
 from keystore.admin.stepup import StepUp
 from keystore.hook_urls import MAX_LENGTH
 from keystore.hooks import MOST_DESCRIPTION
@@ -61,7 +62,7 @@ class EditEndpointDialog(TermsDialog):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        endpoint = HookEndpoint.objects.filter(pk=self.object_id).first()
+        endpoint = row_or_none(HookEndpoint.objects.all(), self.object_id)
         for name in ("url", "kinds", "description"):
             self.fields[name].initial = getattr(endpoint, name, None)
 

@@ -49,6 +49,14 @@ def row_or_404(rows: models.QuerySet[Any], object_id: str | None) -> Any:
         raise Http404(f"There is no {rows.model._meta.verbose_name} {object_id}.") from missing
 
 
+def row_or_none(rows: models.QuerySet[Any], object_id: Any) -> Any:
+    """The row that a page's address names, for pages that answer for themselves without one."""
+    try:
+        return rows.filter(pk=object_id).first()
+    except ValueError:
+        return None
+
+
 class WithoutHistory:
     """Django's own history knows less than the audit trail, and names rows by their text."""
 
