@@ -152,7 +152,12 @@ def _ask(request: HttpRequest, form: RefundForm) -> RefundRequest | None:
         return None
     amount = shown(made.amount_minor, made.currency)
     if made.state == RequestState.AWAITING:
-        messages.info(request, f"{amount} waits for a second person until it expires.")
+        until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC" if made.expires_at else "it expires"
+        messages.info(
+            request,
+            f"{amount} waits until {until} for somebody else who may agree to refunds: no money "
+            "has moved. They find it on the first page.",
+        )
     else:
         messages.success(request, f"{amount} is on its way back. The steps are below.")
     return made

@@ -180,8 +180,10 @@ class ChangePlanDialog(SeenDialog):
 
     def follows(self) -> list[str]:
         if self.preview is not None:
-            return ["This is what follows. Press Submit again to do it."]
-        said = [f"Now: {self.plan}, paid until {self.paid_until}. Submit shows the price first."]
+            return ["This is what follows. Press the button again to do it."]
+        said = [
+            f"Now: {self.plan}, paid until {self.paid_until}. The button shows the price first."
+        ]
         if self.subscription.cancel_at is not None:
             said.append("It is cancelled: after the change it still ends then.")
         if self.subscription.status not in access.PAYING:

@@ -23,7 +23,7 @@ def staff(shop, open_page):
 
 
 def confirm(staff, dialog, said):
-    dialog.get_by_role("button", name="Submit").click()
+    dialog.locator("button[type=submit]").last.click()
     staff.get_by_text(re.compile(said)).first.wait_for()
 
 

@@ -1,6 +1,6 @@
 """What somebody should look at before anything else on the consumer page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,8 +11,11 @@ from django.urls import reverse
 
 from billing.access import UNPAID_IN_GRACE
 from billing.admin.consumer.access import Money
+from billing.admin.consumer.row_acts import action_url
 from billing.admin.consumer.tables import text_of
 from billing.models import (
+    Checkout,
+    CheckoutState,
     Drift,
     DriftState,
     InboxEvent,
@@ -24,16 +27,17 @@ from billing.models import (
 )
 from billing.models.refund_requests import OPEN_REQUESTS
 from billing.money import shown
-from keystore.models import Consumer, KeyClaim
+from keystore.models import ApiKey, Consumer, DisabledBecause, KeyClaim
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """`kind` is danger or warning; `url` is where it is put right."""
+    """`kind` is danger or warning; `url` is where it is put right, in a `dialog` over the page."""
 
     kind: str
     text: str
     url: str
+    dialog: bool = False
 
 
 def alarms_of(
@@ -41,18 +45,45 @@ def alarms_of(
     consumer: Consumer,
     holder: StripeCustomer | None,
     money: Money,
+    denied: Iterable[str],
     user: Any,
     at: datetime,
 ) -> list[Alarm]:
+    """Those the user may see; `denied` are the features that staff took away."""
+    may_sync = user.has_perm("billing.sync_stripecustomer")
     looks: list[tuple[str, Iterator[Alarm]]] = [
+        ("keystore.view_consumer", _denied(denied)),
+        ("billing.view_checkout", _unfinished(consumer, may_sync)),
         ("billing.view_payment", _disputed(consumer)),
         ("billing.view_subscription", _overdue(money, at)),
         ("billing.view_inboxevent", _parked(holder)),
         ("billing.view_drift", _drifted(consumer)),
         ("billing.view_refundrequest", _refunding(consumer)),
         ("keystore.view_apikey", _unclaimed(consumer, at)),
+        ("keystore.view_apikey", _switched_off(consumer)),
     ]
     return [alarm for permission, found in looks if user.has_perm(permission) for alarm in found]
+
+
+def _denied(features: Iterable[str]) -> Iterator[Alarm]:
+    taken = ", ".join(features)
+    if taken:
+        text = f"Taken away by staff: {taken}. A grant opens it again."
+        yield Alarm("danger", text, "#access")
+
+
+def _unfinished(consumer: Consumer, may_sync: bool) -> Iterator[Alarm]:
+    """Who paid although no webhook said so stands here, and so does who only looked."""
+    rows = Checkout.objects.filter(consumer=consumer, state=CheckoutState.OPEN)
+    row = rows.select_related("plan").order_by("-created_at").first()
+    if row is None:
+        return
+    text = f"The checkout of {row.plan} begun {text_of(row.created_at)} is not paid, as far as we"
+    if may_sync:
+        url = action_url("sync", consumer)
+        yield Alarm("warning", f"{text} know. If they did pay: sync with Stripe.", url, dialog=True)
+    else:
+        yield Alarm("warning", f"{text} know.", "#checkouts")
 
 
 def _disputed(consumer: Consumer) -> Iterator[Alarm]:
@@ -125,3 +156,13 @@ def _unclaimed(consumer: Consumer, at: datetime) -> Iterator[Alarm]:
             else f"{claim.key} was never collected, and its text is gone: rotate it."
         )
         yield Alarm("warning", text, "#keys")
+
+
+def _switched_off(consumer: Consumer) -> Iterator[Alarm]:
+    rows = ApiKey.objects.filter(consumer=consumer, revoked_at=None).exclude(disabled_at=None)
+    for key in rows.order_by("-pk")[:5]:
+        if key.disabled_because == DisabledBecause.STAFF:
+            yield Alarm("warning", f"{key} is switched off by staff.", "#keys")
+        else:
+            text = f"{key} is suspended: what it was bought with is not paid."
+            yield Alarm("warning", text, "#keys")

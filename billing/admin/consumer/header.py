@@ -45,10 +45,27 @@ def header_of(
         plans=_plans(explained, money),
         keys=_keys(consumer, at) if user.has_perm("keystore.view_apikey") else "",
         money=_totals(consumer) if user.has_perm("billing.view_payment") else [],
-        alarms=alarms_of(consumer=consumer, holder=holder, money=money, user=user, at=at),
+        alarms=alarms_of(
+            consumer=consumer,
+            holder=holder,
+            money=money,
+            denied=_denied(explained),
+            user=user,
+            at=at,
+        ),
         tags=list(consumer.tags),
         tag_acts=[Act("Set tags", action_url("set_tags", consumer))] if may_tag else [],
     )
+
+
+def _denied(explained: list[FeatureExplained]) -> list[str]:
+    """The features that a denial keeps shut."""
+    told = (one.explanation for one in explained)
+    return [
+        said.feature_code
+        for said in told
+        if said.entitlement and said.denial and not said.entitlement.active
+    ]
 
 
 def _plans(explained: list[FeatureExplained], money: Money) -> list[str]:
