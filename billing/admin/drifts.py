@@ -46,7 +46,7 @@ class DriftAdmin(ReadOnlyAdmin):
         "object_id",
         "field",
         "ours",
-        "stripes",
+        "at_stripe",
         "state_label",
         "created_at",
     )
@@ -62,7 +62,7 @@ class DriftAdmin(ReadOnlyAdmin):
         "object_id",
         "field",
         "ours",
-        "stripes",
+        "at_stripe",
         "cause",
         "state_label",
         "note",
@@ -77,6 +77,10 @@ class DriftAdmin(ReadOnlyAdmin):
     actions = ("repair_selected", "ignore_selected")
     actions_detail = ("repair", "ignore")
     has_repair_permission = holds(REPAIR, SEE_DRIFT)
+
+    @display(description="Stripe's", ordering="stripes")
+    def at_stripe(self, drift: Drift) -> str:
+        return drift.stripes
 
     @display(description="state", label=DRIFT_COLOURS)
     def state_label(self, drift: Drift) -> str:
