@@ -82,10 +82,15 @@ def mark_gone(*, run: ReconciliationRun, at: datetime) -> int:
 
 @transaction.atomic
 def ignore_drift(*, drift: Drift, actor: str, reason: str, at: datetime) -> bool:
-    """Let a difference be. False, changing nothing, if it is not open any more."""
+    """Let a difference be. False, changing nothing, if it is settled; a repair that failed is not:
+    ignoring it keeps later runs from reporting it again.
+    """
     if not reason.strip():
         raise InvalidInput("Say why this difference may stay: the audit trail keeps it.")
-    done = Drift.objects.filter(pk=drift.pk, state=DriftState.OPEN).update(
+    before = drift.state
+    if before not in (DriftState.OPEN, DriftState.FAILED):
+        return False
+    done = Drift.objects.filter(pk=drift.pk, state=before).update(
         state=DriftState.IGNORED,
         note=reason,
         settled_by=actor,
@@ -98,7 +103,7 @@ def ignore_drift(*, drift: Drift, actor: str, reason: str, at: datetime) -> bool
             act="drift.ignore",
             target=drift,
             consumer=drift.consumer,
-            before={"state": DriftState.OPEN},
+            before={"state": before},
             after={"state": DriftState.IGNORED},
             reason=reason,
         )

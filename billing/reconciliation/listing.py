@@ -1,8 +1,9 @@
 """What Stripe's lists say, as rows that SQL can compare: one page is one COPY."""
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from django.conf import settings
@@ -53,6 +54,8 @@ class Listed:
 
 
 COLUMNS = ", ".join(Listed.__dataclass_fields__)
+# Not `astuple`: it copies every value deeply, which was most of the cost of a page.
+as_row = attrgetter(*Listed.__dataclass_fields__)
 COPY = f"COPY {ListedObject._meta.db_table} ({COLUMNS}) FROM STDIN"
 
 
@@ -85,7 +88,7 @@ def keep(rows: Iterable[Listed]) -> None:
     """Write rows; inside the transaction that moves the run's cursor past them."""
     with connection.cursor() as cursor, cursor.copy(COPY) as copy:
         for row in rows:
-            copy.write_row(astuple(row))
+            copy.write_row(as_row(row))
 
 
 def forget(*, batch: str, kind: str | None = None) -> None:

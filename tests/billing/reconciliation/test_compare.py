@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from billing.models import Drift, Invoice, ListedObject, StripeCustomer
+from billing.reconciliation.drifts import ignore_drift
 from billing.reconciliation.kinds import DriftKind
 from entitlements.models import Answer, Grant
 from keystore.models import ApiKey, AuditEntry, KeyClaim
@@ -225,6 +226,20 @@ def test_every_kind_of_difference_is_found_named_and_mended(shop, settle, look):
         "subscription_not_at_stripe",
     }
     assert look().found == len(NOT_BY_SYNC)
+
+
+def test_a_refund_that_stripe_does_not_have_is_ignored_once_and_for_all(shop, settle, look):
+    shop.sell_to("alice")
+    refund_too_many(shop, "alice")
+    settle()
+    assert look(repair=["all"]).found == 1
+    drift = Drift.objects.get()
+    assert drift.state == "failed"
+
+    assert ignore_drift(drift=drift, actor="staff:sam", reason="test data", at=shop.clock())
+
+    assert look(repair=["all"]).found == 0
+    assert Drift.objects.get().state == "ignored"
 
 
 def test_a_customer_that_we_forgot_is_adopted_again(shop, settle, look):
