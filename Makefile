@@ -12,7 +12,7 @@ CHECKING := DEBUG=true SECRET_KEY=typecheck-only KEY_PEPPER=typecheck-only
 PROOF := tests/scenarios/test_reconciliation_proof.py
 
 # Processes that share the tests, each with servers of its own.
-WORKERS ?= 2
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help build run up down test prove explore bench lint typecheck ci demo demo-history manage superuser \
@@ -31,7 +31,7 @@ down: .venv/.ok ## Stop the stack that runs in this checkout
 build: .venv/.ok ## Make the virtual environment with the pinned requirements
 
 test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name", WORKERS=1)
-	@$(call logged,test,$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadgroup $(ARGS))
+	@$(call logged,test,$(BIN)/python -m pytest -q -rs -n $(WORKERS) $(ARGS))
 
 prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises (KILLS=20 SEED=n)
 	@$(call logged,prove,KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults $(ARGS) \
@@ -39,7 +39,7 @@ prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises
 
 bench: .venv/.ok ## Measure how fast webhooks are acknowledged and what reconciling costs
 	@$(call logged,bench,$(BIN)/python -m bench.webhook_receipt $(ARGS) \
-		&& RECONCILED=100000 $(BIN)/python -m pytest -q -s -k figures $(PROOF))
+		&& RECONCILED=$(or $(RECONCILED),20000) $(BIN)/python -m pytest -q -s -k figures $(PROOF))
 
 lint: .venv/.ok ## Check style and format with ruff
 	@$(call logged,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)

@@ -27,7 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(pytest.mark.browser)
         item.add_marker(pytest.mark.slow)
-        item.add_marker(pytest.mark.xdist_group("shop"))  # which starts once then
         item.add_marker(pytest.mark.timeout(300))  # the first one starts the shop
         if shutil.which(CHROMIUM) is None:
             item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}: set CHROMIUM"))

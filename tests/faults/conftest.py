@@ -24,7 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group("stack"))  # which starts once then
             item.add_marker(pytest.mark.timeout(300 + 60 * KILLS))
             if sys.platform != "linux":
                 item.add_marker(pytest.mark.skip(reason="finds processes in /proc"))
