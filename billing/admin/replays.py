@@ -10,7 +10,7 @@ from billing.models import ReplayRun, ReplayState
 from billing.replays import stop_replay
 from config.clock import now
 from keystore.admin.dialogs import ReasonDialog, carry_out
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404, row_or_none
 from keystore.admin.personal import may_see
 from keystore.masking import masked_in
 
@@ -69,6 +69,12 @@ class ReplayRunAdmin(ReadOnlyAdmin):
         if run is not None and run.state == ReplayState.RUNNING:
             page["Refresh"] = "2"  # the page follows the work until it ends
         return page
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Nothing to stop once it has ended."""
+        running = ReplayRun.objects.filter(state=ReplayState.RUNNING)
+        found = row_or_none(running, object_id)
+        return super().get_actions_detail(request, object_id) if found else []
 
     @action(
         description="Stop",

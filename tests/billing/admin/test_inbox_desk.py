@@ -156,3 +156,13 @@ def test_the_page_says_when_webhooks_are_silent(support):
     an_event("evt_1", state="done", deliveries=0, stripe_created_at=old, received_at=old)
 
     assert "No webhook arrives." in support.get(LIST).content.decode()
+
+
+def test_only_a_replay_that_runs_offers_to_stop(support, parked):
+    support.post(RANGE, asked(state="parked"))
+    run = ReplayRun.objects.get()
+    page = f"/admin/billing/replayrun/{run.pk}/change/"
+
+    assert f"/replayrun/{run.pk}/stop/" in support.get(page).content.decode()
+    ReplayRun.objects.update(state="done")
+    assert f"/replayrun/{run.pk}/stop/" not in support.get(page).content.decode()
