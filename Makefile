@@ -12,7 +12,7 @@ CHECKING := DEBUG=true SECRET_KEY=typecheck-only KEY_PEPPER=typecheck-only
 PROOF := tests/scenarios/test_reconciliation_proof.py
 
 # Processes that share the tests, each with servers of its own.
-WORKERS ?= 3
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help build run up down test prove explore bench lint typecheck ci demo demo-history manage superuser \

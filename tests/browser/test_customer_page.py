@@ -106,8 +106,7 @@ def test_row_of_a_grant_opens_its_own_dialog(staff, shop):
     assert dialog.get_by_label("Key").input_value().startswith("key_")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
 def test_page_fits_and_can_be_read(staff, shop, theme, width):
     staff.emulate_media(color_scheme=theme)
     find(staff, shop, ADA)
