@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.engine.discounts import coupon_for
 from sandbox.engine.lines import line, tax_lines
 from sandbox.engine.prices import cost, make_price, round_minor
+from sandbox.engine.usage import is_metered
 from sandbox.errors import invalid
 from sandbox.shapes import blank
 from sandbox.store import Object, new_id, random_text
@@ -38,12 +39,15 @@ def make_items(sandbox: Sandbox, wanted: list[dict[str, Any]], *, mode: str) -> 
 
 def _make_item(sandbox: Sandbox, wish: dict[str, Any], *, param: str) -> Object:
     price = _price(sandbox, wish, param)
-    is_metered = (price["recurring"] or {}).get("usage_type") == "metered"
+    metered = is_metered(price)
     quantity = wish.get("quantity")
-    if quantity is None and not is_metered:
+    if quantity is not None and metered:
+        message = "Quantity should not be specified where usage_type is `metered`. Remove "
+        raise invalid(message + f"quantity from `{param}`.", param=f"{param}[quantity]")
+    if quantity is None and not metered:
         raise invalid(f"Missing required param: {param}[quantity].", param=f"{param}[quantity]")
     product = sandbox.store.find(price["product"]) or {}
-    amount = 0 if is_metered else cost(sandbox, price, quantity or 1)
+    amount = 0 if metered else cost(sandbox, price, quantity or 1)
     item = blank("item")
     item.pop("discounts")
     item.pop("taxes")
@@ -97,7 +101,8 @@ def write_sums(
     """Give items and session their sums; `due_later`: a trial makes the recurring ones free."""
     for item in items:
         free = due_later and item["price"]["recurring"]
-        full = cost(sandbox, item["price"], item["quantity"] or 0)
+        metered = is_metered(item["price"])
+        full = 0 if metered else cost(sandbox, item["price"], item["quantity"] or 0)
         item.update(amount_subtotal=0 if free else full, amount_discount=0, amount_tax=0)
     for wish in session["discounts"] or []:
         _take_off(sandbox, wish, items)

@@ -16,7 +16,7 @@ from sandbox.engine.items import (
     same_interval,
     set_period,
 )
-from sandbox.engine.subscriptions import cycle_lines, refuse_bad_card
+from sandbox.engine.subscriptions import cycle_lines, refuse_bad_card, usage_lines
 from sandbox.errors import invalid
 from sandbox.shapes import blank, copy, merge_metadata, take
 from sandbox.store import Object, new_id
@@ -63,11 +63,16 @@ def _plan_items(
     after = changed_items(sandbox, subscription, given.get("items") or [], at=at)
     resets = resets or not same_interval(before, after)
     is_free = subscription["status"] == "trialing"
+    used: list[Object] = []
+    if resets and not is_free:
+        # The period is cut short: what was used in it is billed with the change.
+        arrears = (period_of(subscription)[0], at)
+        used = usage_lines(sandbox, subscription, arrears, is_trial=False)
     if is_free or given.get("proration_behavior") == "none":
-        return after, [], resets and not is_free
+        return after, used, resets and not is_free
     when = given.get("proration_date", at)
     lines = proration_lines(sandbox, before, after, at=when, credit_only=resets)
-    return after, lines, resets
+    return after, used + lines, resets
 
 
 def _refuse_unpaid_change(

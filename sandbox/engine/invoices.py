@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sandbox.engine import payments
-from sandbox.engine.lines import discount_lines, invoice_item_parent, line, tax_lines
+from sandbox.engine.lines import discount_lines, invoice_item_parent, line, tax_lines, words_for
+from sandbox.engine.prices import cost
+from sandbox.engine.usage import is_metered, used
 from sandbox.errors import StripeError, invalid
 from sandbox.lists import list_of
 from sandbox.shapes import blank, copy, merge_metadata
@@ -189,6 +191,7 @@ def finalize_invoice(sandbox: Sandbox, invoice: Object) -> Object:
             "This invoice is already finalized, you can't re-finalize a non-draft invoice.",
             code="invoice_not_editable",
         )
+    _count_again(sandbox, invoice)
     customer = sandbox.store.get("customer", invoice["customer"])
     now, page = sandbox.now(invoice), f"{sandbox.public_url}/pages/invoices/{invoice['id']}"
     number = customer["next_invoice_sequence"]
@@ -211,6 +214,35 @@ def finalize_invoice(sandbox: Sandbox, invoice: Object) -> Object:
     elif invoice["collection_method"] == "send_invoice":
         sandbox.emit("invoice.sent", invoice)
     return invoice
+
+
+def _count_again(sandbox: Sandbox, invoice: Object) -> None:
+    """Usage of the period that was told while the invoice was a draft is still billed."""
+    if invoice["billing_reason"] != "subscription_cycle":
+        return
+    lines, changed = invoice["lines"]["data"], False
+    for one in lines:
+        price = sandbox.store.find(_price_of(one))
+        if price is None or not is_metered(price):
+            continue
+        period = (one["period"]["start"], one["period"]["end"])
+        quantity = used(sandbox, price, invoice["customer"], period)
+        if quantity != one["quantity"] and not one["description"].startswith("Trial"):
+            words = words_for(sandbox, price, quantity)
+            amount = cost(sandbox, price, quantity)
+            one.update(quantity=quantity, quantity_decimal=str(quantity), description=words)
+            one.update(amount=amount, subtotal=amount, discountable=amount > 0)
+            changed = True
+    if changed:
+        for one in lines:
+            rates = [tax["tax_rate_details"]["tax_rate"] for tax in one["taxes"]]
+            one["_tax_rates"] = [sandbox.store.get("tax_rate", rate) for rate in rates]
+        write_lines(sandbox, invoice, lines)
+
+
+def _price_of(one: Object) -> str | None:
+    found: str | None = ((one["pricing"] or {}).get("price_details") or {}).get("price")
+    return found
 
 
 def _use_balance(sandbox: Sandbox, invoice: Object, customer: Object) -> None:

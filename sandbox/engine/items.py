@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.engine.lines import item_parent, line
 from sandbox.engine.periods import period_end
 from sandbox.engine.prices import cost, make_price, round_minor
+from sandbox.engine.usage import is_metered
 from sandbox.errors import invalid
 from sandbox.shapes import blank, copy, merge_metadata
 from sandbox.store import Object, new_id
@@ -37,8 +38,8 @@ def make_item(
 ) -> Object:
     """An item that is not stored yet; its period comes with the subscription's."""
     price = price_for(sandbox, given, param)
+    _check_quantity(price, given, param)
     item = blank("subscription_item")
-    metered = price["recurring"]["usage_type"] == "metered"
     item.update(
         id=new_id("subscription_item"),
         created=at,
@@ -49,10 +50,16 @@ def make_item(
         subscription=subscription,
         tax_rates=_rates(sandbox, given.get("tax_rates")),
     )
-    if metered:
+    if is_metered(price):
         item.pop("quantity")
     merge_metadata(item, given.get("metadata"))
     return item
+
+
+def _check_quantity(price: Object, given: dict[str, Any], param: str) -> None:
+    if is_metered(price) and given.get("quantity") is not None:
+        message = "You cannot set the quantity on metered plans."
+        raise invalid(message, param=f"{param}[quantity]")
 
 
 def _rates(sandbox: Sandbox, ids: Any) -> list[Object]:
@@ -146,6 +153,9 @@ def _change(sandbox: Sandbox, item: Object, change: dict[str, Any], param: str) 
         price = price_for(sandbox, change, param)
         # Stripe goes back to one when the price changes without a quantity.
         item.update(price=price, plan=plan_of(price), quantity=1)
+        if is_metered(price):
+            item.pop("quantity")
+    _check_quantity(item["price"], change, param)
     if "quantity" in change:
         item["quantity"] = change["quantity"]
     if "tax_rates" in change:
@@ -156,9 +166,12 @@ def _change(sandbox: Sandbox, item: Object, change: dict[str, Any], param: str) 
 def proration_lines(
     sandbox: Sandbox, before: list[Object], after: list[Object], *, at: int, credit_only: bool
 ) -> list[Object]:
-    """Credit for the unused time of the old items, and charge for it at the new ones."""
-    old = {item["id"]: item for item in before}
-    new = {item["id"]: item for item in after}
+    """Credit for the unused time of the old items, and charge for it at the new ones.
+
+    Usage is billed when it is counted, so there is nothing of it to give back or to add.
+    """
+    old = {item["id"]: item for item in before if not is_metered(item["price"])}
+    new = {item["id"]: item for item in after if not is_metered(item["price"])}
     lines = []
     for id, item in old.items():
         if credit_only or not _is_same(item, new.get(id)):

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sandbox.engine.prices import cost, round_minor
-from sandbox.money import show
+from sandbox.engine.usage import is_metered, used
+from sandbox.money import decimals, show
 from sandbox.shapes import blank
 from sandbox.store import Object, new_id
 
@@ -95,7 +96,7 @@ def invoice_item_parent(item: Object) -> dict[str, Any]:
 def words_for(sandbox: Sandbox, price: Object, quantity: int) -> str:
     product = sandbox.store.find(price["product"]) or {}
     name, recurring = product.get("name", "Product"), price["recurring"]
-    each = show(price["unit_amount"] or 0, price["currency"])
+    each = _each(price)
     if not recurring:
         return f"{quantity} x {name}"
     every = recurring["interval"]
@@ -104,18 +105,41 @@ def words_for(sandbox: Sandbox, price: Object, quantity: int) -> str:
     return f"{quantity} x {name} (at {each} / {every})"
 
 
+def _each(price: Object) -> str:
+    """The unit price as Stripe writes it: fractions of a cent too, tiers by their name."""
+    if price["unit_amount"] is not None:
+        return show(price["unit_amount"], price["currency"])
+    exact = price["unit_amount_decimal"]
+    if exact is None:
+        return "tiered price"
+    currency = price["currency"]
+    return f"{currency.upper()} {Decimal(exact).scaleb(-decimals(currency)):f}"
+
+
 def cycle_line(
-    sandbox: Sandbox, subscription: Object, item: Object, period: tuple[int, int], *, is_trial: bool
+    sandbox: Sandbox,
+    subscription: Object,
+    item: Object,
+    period: tuple[int, int],
+    *,
+    is_trial: bool,
+    arrears: tuple[int, int] | None = None,
 ) -> Object:
-    """One item of a subscription for one period, in advance; metered ones cost what was used."""
+    """One item of a subscription for one period, in advance.
+
+    A metered one costs what was used in `arrears`, the period that ended; nothing without one.
+    """
     price, quantity = item["price"], item.get("quantity") or 0
-    is_metered = price["recurring"]["usage_type"] == "metered"
+    metered = is_metered(price)
+    if metered and arrears:
+        period = arrears
+        quantity = 0 if is_trial else used(sandbox, price, subscription["customer"], arrears)
     words = words_for(sandbox, price, quantity)
     if is_trial:
         product = sandbox.store.find(price["product"]) or {}
         words = f"Trial period for {product.get('name', 'Product')}"
     return line(
-        amount=0 if is_trial or is_metered else cost(sandbox, price, quantity),
+        amount=0 if is_trial or (metered and not arrears) else cost(sandbox, price, quantity),
         currency=price["currency"],
         description=words,
         period=period,

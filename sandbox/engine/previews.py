@@ -75,10 +75,14 @@ def _of_change(
     subscription["items"]["data"] = after
     if behaviour == "always_invoice" and not resets and details.get("items"):
         return subscription, lines
-    start = at if resets else before[0]["current_period_end"]
+    arrears = (before[0]["current_period_start"], at if resets else before[0]["current_period_end"])
+    start = arrears[1]
     anchor = at if resets else subscription["billing_cycle_anchor"]
     set_period(after, start, next_end(after, start, anchor=anchor))
-    return subscription, lines + cycle_lines(sandbox, subscription, is_trial=False)
+    was_trial = subscription["status"] == "trialing"
+    return subscription, lines + cycle_lines(
+        sandbox, subscription, is_trial=was_trial, arrears=arrears
+    )
 
 
 def _of_new(

@@ -6,6 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from sandbox import generic
+from sandbox.engine.usage import METER
 from sandbox.errors import invalid
 from sandbox.store import Object
 
@@ -18,7 +19,7 @@ def make_price(sandbox: Sandbox, given: dict[str, Any]) -> Object:
     price = generic.new(sandbox, "price", given)
     recurring = given.get("recurring")
     price["type"] = "recurring" if recurring else "one_time"
-    price["recurring"] = _recurring(recurring) if recurring else None
+    price["recurring"] = _recurring(sandbox, recurring) if recurring else None
     price["tax_behavior"] = given.get("tax_behavior", "unspecified")
     _write_amount(price, given)
     take_lookup_key(sandbox, price, transfer=given.get("transfer_lookup_key", False))
@@ -29,7 +30,8 @@ def make_price(sandbox: Sandbox, given: dict[str, Any]) -> Object:
     return price
 
 
-def _recurring(given: dict[str, Any]) -> dict[str, Any]:
+def _recurring(sandbox: Sandbox, given: dict[str, Any]) -> dict[str, Any]:
+    _check_meter(sandbox, given)
     return {
         "interval": given["interval"],
         "interval_count": given.get("interval_count", 1),
@@ -37,6 +39,19 @@ def _recurring(given: dict[str, Any]) -> dict[str, Any]:
         "trial_period_days": given.get("trial_period_days"),
         "usage_type": given.get("usage_type", "licensed"),
     }
+
+
+def _check_meter(sandbox: Sandbox, given: dict[str, Any]) -> None:
+    """Metered prices bill what a meter counted, and only they do."""
+    is_metered, meter = given.get("usage_type") == "metered", given.get("meter")
+    if is_metered != bool(meter):
+        message = "Prices with `usage_type=metered` must be backed by a meter, and only they can."
+        raise invalid(message, param="recurring[meter]")
+    if meter:
+        found = sandbox.store.get(METER, meter, param="recurring[meter]", status=400)
+        if found["status"] != "active":
+            message = f"The meter {meter} is inactive: you cannot attach it to a price."
+            raise invalid(message, param="recurring[meter]")
 
 
 def _write_amount(price: Object, given: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from sandbox.engine import invoices
 from sandbox.engine.discounts import drop_used
 from sandbox.engine.entitlements import refresh_entitlements
 from sandbox.engine.items import items_of, next_end, period_of, set_period
-from sandbox.engine.subscriptions import DAY, cancel_subscription, cycle_lines
+from sandbox.engine.subscriptions import DAY, cancel_subscription, cycle_lines, usage_lines
 from sandbox.registry import Due, timer
 from sandbox.store import Object
 
@@ -62,7 +62,19 @@ def tell_of_trial(sandbox: Sandbox, subscription: Object) -> None:
 
 
 def _end(sandbox: Sandbox, subscription: Object, at: int) -> None:
+    """What was used up to the end is billed an hour later, as at a renewal."""
+    was_trial = subscription["status"] == "trialing"
+    start = period_of(subscription)[0]
     cancel_subscription(sandbox, subscription, at=at)
+    lines = usage_lines(sandbox, subscription, (start, at), is_trial=was_trial)
+    if not lines:
+        return
+    invoice = invoices.assemble_for(
+        sandbox, subscription, lines=lines, reason="subscription_cycle", at=at
+    )
+    subscription["latest_invoice"] = invoice["id"]
+    invoice["automatically_finalizes_at"] = at + sandbox.settings.draft_seconds
+    invoices.store_draft(sandbox, invoice)
 
 
 def _resume(sandbox: Sandbox, subscription: Object) -> None:
@@ -75,7 +87,8 @@ def renew(sandbox: Sandbox, subscription: Object, at: int) -> None:
     was_trial = subscription["status"] == "trialing"
     if was_trial and _ends_without_card(sandbox, subscription, at):
         return
-    start, items = period_of(subscription)[1], items_of(subscription)
+    arrears, items = period_of(subscription), items_of(subscription)
+    start = arrears[1]
     drop_used(sandbox, subscription, at=start)
     with sandbox.changing(subscription):
         set_period(
@@ -83,7 +96,7 @@ def renew(sandbox: Sandbox, subscription: Object, at: int) -> None:
         )
         if was_trial:
             subscription["status"] = "active"
-        lines = cycle_lines(sandbox, subscription, is_trial=False)
+        lines = cycle_lines(sandbox, subscription, is_trial=was_trial, arrears=arrears)
         lines += invoices.lines_kept_for(sandbox, subscription)
         invoice = invoices.assemble_for(
             sandbox, subscription, lines=lines, reason="subscription_cycle", at=at

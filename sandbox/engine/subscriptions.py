@@ -10,6 +10,7 @@ from sandbox.engine.entitlements import refresh_entitlements
 from sandbox.engine.items import check_together, items_of, make_item, next_end, set_period
 from sandbox.engine.lines import cycle_line, line, words_for
 from sandbox.engine.prices import cost
+from sandbox.engine.usage import is_metered
 from sandbox.errors import StripeError, invalid
 from sandbox.shapes import fill, merge_metadata
 from sandbox.store import Object, new_id
@@ -118,16 +119,36 @@ def _set_cancellation(subscription: Object, at: int) -> None:
         subscription["cancellation_details"]["reason"] = "cancellation_requested"
 
 
-def cycle_lines(sandbox: Sandbox, subscription: Object, *, is_trial: bool) -> list[Object]:
+def cycle_lines(
+    sandbox: Sandbox,
+    subscription: Object,
+    *,
+    is_trial: bool,
+    arrears: tuple[int, int] | None = None,
+) -> list[Object]:
+    """Each item for the present period; metered ones for `arrears`, the one that ended."""
     return [
         cycle_line(
             sandbox,
             subscription,
             item,
             (item["current_period_start"], item["current_period_end"]),
-            is_trial=is_trial,
+            # What was used in a trial that has just ended costs nothing; licences begin now.
+            is_trial=is_trial and not (arrears and not is_metered(item["price"])),
+            arrears=arrears,
         )
         for item in items_of(subscription)
+    ]
+
+
+def usage_lines(
+    sandbox: Sandbox, subscription: Object, arrears: tuple[int, int], *, is_trial: bool
+) -> list[Object]:
+    """The metered items alone, for a subscription that ends."""
+    return [
+        cycle_line(sandbox, subscription, item, arrears, is_trial=is_trial, arrears=arrears)
+        for item in items_of(subscription)
+        if is_metered(item["price"])
     ]
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from sandbox.engine import invoices
 from sandbox.engine.changes import update_subscription
 from sandbox.engine.entitlements import active_entitlements, refresh_entitlements
-from sandbox.engine.items import items_of, proration_lines
-from sandbox.engine.subscriptions import LIVE, cancel_subscription, create_subscription
+from sandbox.engine.items import items_of, period_of, proration_lines
+from sandbox.engine.subscriptions import (
+    LIVE,
+    cancel_subscription,
+    create_subscription,
+    usage_lines,
+)
 from sandbox.errors import invalid
 from sandbox.lists import matching, paginate
 from sandbox.registry import Call, on
@@ -39,9 +44,13 @@ def cancel(call: Call) -> Object:
 def _last_invoice(call: Call, subscription: Object, at: int) -> None:
     """Credit for the unused time and what still waits, on one last invoice."""
     lines = []
+    if call.params.get("invoice_now"):
+        period = (period_of(subscription)[0], at)
+        is_trial = subscription["status"] == "trialing"
+        lines += usage_lines(call.sandbox, subscription, period, is_trial=is_trial)
     if call.params.get("prorate"):
         items = items_of(subscription)
-        lines = proration_lines(call.sandbox, items, items, at=at, credit_only=True)
+        lines += proration_lines(call.sandbox, items, items, at=at, credit_only=True)
     lines += invoices.lines_kept_for(call.sandbox, subscription)
     if not lines:
         return
