@@ -25,6 +25,7 @@ CREATE TABLE metering_usageevent (
     received_at timestamptz NOT NULL,
     properties jsonb NOT NULL,
     corrects uuid,
+    voids boolean NOT NULL DEFAULT false,
     from_credits numeric(38, 12) NOT NULL,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id()
 ) PARTITION BY RANGE (id);
@@ -181,6 +182,7 @@ class Migration(migrations.Migration):
                         ('received_at', models.DateTimeField()),
                         ('properties', models.JSONField(default=dict)),
                         ('corrects', models.UUIDField(null=True)),
+                        ('voids', models.BooleanField(default=False)),
                         ('from_credits', models.DecimalField(decimal_places=12, default=0, max_digits=38)),
                         ('xid', metering.columns.TransactionId(db_default=metering.columns.CurrentTransaction())),
                         ('api', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.api')),

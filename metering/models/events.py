@@ -34,7 +34,7 @@ class UsageEvent(models.Model):
     )
     source = models.CharField(max_length=255, blank=True)
     event_id = models.CharField(max_length=255)
-    quantity = quantity_field()  # negative only in a counter-event
+    quantity = quantity_field()  # negative only where `voids`
     unique_value = models.CharField(max_length=255, blank=True)  # for meters of kind unique
     occurred_at = models.DateTimeField()
     # Under which instant it is totalled and billed: when it occurred, or when it was received if
@@ -42,7 +42,8 @@ class UsageEvent(models.Model):
     counts_at = models.DateTimeField()
     received_at = models.DateTimeField()
     properties = models.JSONField(default=dict)
-    corrects = models.UUIDField(null=True)  # set: a counter-event that voids or amends that one
+    corrects = models.UUIDField(null=True)  # set: it voids or replaces that event
+    voids = models.BooleanField(default=False)  # takes back what `corrects` counted
     from_credits = quantity_field(default=0)  # how much of it was paid from credits
     xid = TransactionId(db_default=CurrentTransaction())  # what the roll-up's fence compares
 
