@@ -3,7 +3,7 @@ from django.apps import AppConfig
 
 class BillingApp(AppConfig):
     name = "billing"
-    verbose_name = "What was paid"
+    verbose_name = "Payments"
 
     def ready(self) -> None:
         from billing import gateway, mirror, settlement  # settlement registers what follows a call

@@ -280,6 +280,7 @@ LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_TZ = True
+FORMAT_MODULE_PATH = "config.formats"  # instants are shown as 2026-03-09 17:30
 TIME_ZONE = "UTC"
 
 # --- Seen from outside --------------------------------------------------------------------------

@@ -3,4 +3,4 @@ from django.apps import AppConfig
 
 class EntitlementsApp(AppConfig):
     name = "entitlements"
-    verbose_name = "What they may use"
+    verbose_name = "Access"

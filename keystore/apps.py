@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 class KeystoreApp(AppConfig):
     name = "keystore"
-    verbose_name = "Who is calling"
+    verbose_name = "Customers and keys"
 
     def ready(self) -> None:
         import_module("keystore.openapi")  # the schema generator knows what was imported

@@ -3,4 +3,4 @@ from django.apps import AppConfig
 
 class MeteringApp(AppConfig):
     name = "metering"
-    verbose_name = "How much they used"
+    verbose_name = "Usage"

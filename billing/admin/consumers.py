@@ -48,7 +48,7 @@ class ConsumerAdmin(IssuesKeys, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
     ordering = ("-pk",)
     fields = ("external_id", "email", "name", "project", "public_id", "created_at")
     masked_names = {"external_id": "masked_id", "email": "masked_email", "name": "masked_name"}
-    change_form_outer_after_template = "admin/consumer/page.html"
+    change_form_outer_before_template = "admin/consumer/page.html"  # the bare row comes last
     actions_list = ("register",)
     actions = (give_to_selected,)
     actions_detail = (
@@ -58,14 +58,12 @@ class ConsumerAdmin(IssuesKeys, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
             "icon": "block",
             "items": ["end_grant", "take_feature", "end_key"],
         },
-        {
-            "title": "Remember",
-            "icon": "sticky_note_2",
-            "items": ["add_note", "remove_note", "set_tags"],
-        },
-        "issue_key",
         "sync",
-        "see_as",
+        {
+            "title": "More",
+            "icon": "more_horiz",
+            "items": ["issue_key", "see_as", "add_note", "remove_note", "set_tags"],
+        },
     )
     has_give_many_permission = holds(GIVE_MANY, SEE)
     has_give_permission = holds("entitlements.give_grant", SEE)
@@ -108,11 +106,19 @@ class ConsumerAdmin(IssuesKeys, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
             context["subtitle"] = (
                 personal.masked(consumer.external_id) if hide else consumer.external_id
             )
+            context["who"] = {
+                "email": self.masked_email(consumer) if hide else consumer.email,
+                "name": self.masked_name(consumer) if hide else consumer.name,
+            }
             context["page_is_masked"] = hide  # reasons and notes may quote an address
             context["page"] = page_of(
                 consumer=consumer, user=request.user, at=now(), asked=asked_of(request.GET)
             )
         return super().change_view(request, object_id, form_url, context)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        row = {"fields": self.get_fields(request, obj), "classes": ("collapse",)}
+        return [("The row itself", row)]
 
     @admin.display(description="external id", ordering="external_id")
     def masked_id(self, consumer: Consumer) -> str:

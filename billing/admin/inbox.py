@@ -58,7 +58,6 @@ class InboxEventAdmin(ReadOnlyAdmin):
         "state_label",
         "masked_note",
         "attempts",
-        "deliveries",
         "received_at",
     )
     list_filter = ("state", "type", FailureFilter, ("received_at", DayFilter))

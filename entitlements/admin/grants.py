@@ -102,14 +102,10 @@ class GrantAdmin(ReadOnlyAdmin):
     list_display: tuple[str, ...] = (
         "public_id",
         "who",
-        "plan",
-        "feature",
+        "what",
         "state",
-        "source",
-        "valid_from",
+        "given_by",
         "valid_to",
-        "granted_by",
-        "ticket",
     )
     list_filter = (
         StateFilter,
@@ -168,6 +164,18 @@ class GrantAdmin(ReadOnlyAdmin):
     @display(description="state", label=STATE_COLOURS)
     def state(self, grant: Grant) -> str:
         return state_of(grant)
+
+    @admin.display(description="what", ordering="plan__code")
+    def what(self, grant: Grant) -> str:
+        return str(grant.plan or grant.feature)
+
+    @admin.display(description="given by", ordering="granted_by")
+    def given_by(self, grant: Grant) -> str:
+        """Who gave it with which ticket, or the sale that it follows."""
+        if grant.source_ref != grant.public_id:
+            return str(grant.get_source_display())
+        giver = grant.granted_by.removeprefix("staff:")
+        return f"{giver}, {grant.ticket}" if grant.ticket else giver
 
     @action(
         description="Renew",

@@ -125,7 +125,7 @@ def test_person_is_revealed_and_their_page_seen(shop, open_page, scheme):
     page.locator("#revealed").wait_for()
     assert "ada@space-journal.example" in page.content()
 
-    dialog = choose(page, "See as customer")
+    dialog = choose(page, "See as customer", menu="More")
     dialog.get_by_label("Reason").fill("Looks for an invoice")
     dialog.locator("button[type=submit]").last.click()
     page.wait_for_url(f"{shop.web}/admin/see-as/")

@@ -1,0 +1,1 @@
+"""How the admin shows instants and days; Django looks here first."""
