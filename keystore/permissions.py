@@ -20,6 +20,7 @@ SCOPES = (
     "inbox:write",
     "reconciliation:write",
     "usage:write",
+    "usage:read",
     "hooks:read",
     "hooks:write",
 )

@@ -2,10 +2,10 @@
 
 from django.urls import path
 
-from metering import api
+from metering.api import keys
 
 urlpatterns = [
-    path("whoami", api.RootWhoamiView.as_view(), name="whoami"),
-    path("api/v1/whoami", api.WhoamiView.as_view(), name="api-whoami"),
-    path("api/v1/keys/verify", api.VerifyView.as_view(), name="verify-key"),
+    path("whoami", keys.RootWhoamiView.as_view(), name="whoami"),
+    path("api/v1/whoami", keys.WhoamiView.as_view(), name="api-whoami"),
+    path("api/v1/keys/verify", keys.VerifyView.as_view(), name="verify-key"),
 ]

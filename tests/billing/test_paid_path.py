@@ -31,7 +31,7 @@ def shop(journal, api, pro_monthly, clock, monkeypatch):
     """Alice's way through journal's shop; Stripe's webhooks wait until `hear`."""
     for module in ("billing.views", "billing.api.checkout", "billing.api.portal"):
         monkeypatch.setattr(f"{module}.now", clock)
-    monkeypatch.setattr("metering.api.now", clock)
+    monkeypatch.setattr("metering.api.keys.now", clock)
     monkeypatch.setattr("entitlements.api.now", clock)
     return Shop(api, pro_monthly, clock)
 

@@ -1,0 +1,1 @@
+"""Usage, quotas and the gateway over HTTP: one module per subject."""

@@ -1,0 +1,34 @@
+"""Every change to periods and credits. One function is one transaction."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from config.errors import InvalidInput
+from keystore.models import Consumer
+from metering.models import Cycle, Interval
+
+
+@transaction.atomic
+def set_cycle(
+    *, consumer: Consumer, anchor: datetime, interval: str, interval_count: int = 1
+) -> Cycle:
+    """When the consumer's billing periods start from now on; the same again changes nothing.
+
+    What was used stays under the period in which it was used.
+    """
+    if interval not in Interval.values or interval_count < 1:
+        raise InvalidInput(f"A period has one or more of: {', '.join(Interval.values)}.")
+    terms = {"anchor": anchor, "interval": interval, "interval_count": interval_count}
+    cycle, created = Cycle.objects.get_or_create(consumer=consumer, defaults=terms)
+    if not created and any(getattr(cycle, name) != value for name, value in terms.items()):
+        for name, value in terms.items():
+            setattr(cycle, name, value)
+        cycle.save(update_fields=list(terms))
+    return cycle
+
+
+@transaction.atomic
+def clear_cycle(*, consumer: Consumer) -> None:
+    """Back to calendar months: nobody bills the consumer any more."""
+    Cycle.objects.filter(consumer=consumer).delete()
