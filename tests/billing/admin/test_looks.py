@@ -13,7 +13,7 @@ def test_instants_are_shown_in_iso_order():
 
 
 def test_bare_row_of_a_consumer_comes_after_everything_else(alice):
-    page = client_of("support").get(reverse("admin:keystore_consumer_change", args=[alice.pk]))
+    page = client_of("Support").get(reverse("admin:keystore_consumer_change", args=[alice.pk]))
     told = page.content.decode()
 
     places = [
