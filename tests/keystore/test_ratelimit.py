@@ -5,8 +5,10 @@ from contextlib import suppress
 import pytest
 import redis
 
-from keystore import ratelimit
-from keystore.ratelimit import Breaker, LocalBuckets, take
+from keystore import local_limits, ratelimit
+from keystore.limits import Limit
+from keystore.local_limits import LocalLimits
+from keystore.ratelimit import Breaker, take, take_all
 from tests.together import at_once
 
 SOCKET_SECONDS = ratelimit.SOCKET_SECONDS  # as shipped; the tests' own is longer
@@ -150,15 +152,16 @@ def test_hung_redis_costs_one_short_wait_per_rest(subject, hung_redis):
 def test_redis_that_comes_back_counts_again(subject, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(ratelimit, "REST_SECONDS", 0.05)
     limiter = ratelimit.Limiter(f"unix://{tmp_path}/nobody.sock")
-    assert limiter.take(subject, 60, 2, 1, 1).remaining == 1
+    two = [Limit(2)]
+    assert limiter.take(subject, two, 1, 1)[0].remaining == 1
 
     limiter._script.registered_client.connection_pool = redis.ConnectionPool.from_url(
         settings.REDIS_URL
     )
     time.sleep(0.06)
 
-    assert limiter.take(subject, 60, 2, 1, 1).remaining == 1  # a fresh bucket, in Redis
-    assert limiter.take(subject, 60, 2, 1, 1).remaining == 0
+    assert limiter.take(subject, two, 1, 1)[0].remaining == 1  # a fresh count, in Redis
+    assert limiter.take(subject, two, 1, 1)[0].remaining == 0
 
 
 def test_broken_circuit_lets_one_caller_in_every_rest(monkeypatch):
@@ -174,13 +177,13 @@ def test_broken_circuit_lets_one_caller_in_every_rest(monkeypatch):
 
 
 def test_memory_without_redis_is_bounded(monkeypatch):
-    monkeypatch.setattr(ratelimit, "MOST_SUBJECTS", 10)
-    buckets = LocalBuckets(lambda: 5.0)
+    monkeypatch.setattr(local_limits, "MOST_SUBJECTS", 10)
+    limits = LocalLimits(lambda: 5.0)
 
     for number in range(30):
-        buckets.take(f"subject {number}", 1_000_000, 5, 1)
+        limits.take(f"subject {number}", [Limit(5)], 1)
 
-    assert len(buckets._tats) == 10
+    assert len(limits) == 10
 
 
 def test_client_never_sends_a_command_twice(settings, as_shipped):
@@ -190,3 +193,88 @@ def test_client_never_sends_a_command_twice(settings, as_shipped):
     assert connection.retry._retries == 0
     assert connection.socket_timeout <= 0.2
     assert connection.socket_connect_timeout <= 0.2
+
+
+def times_taken(subject, limit, count, every):
+    """When each admitted call, one asked for every so many seconds, was asked and answered."""
+    began, admitted = time.monotonic(), []
+    for number in range(count):
+        time.sleep(max(0.0, began + number * every - time.monotonic()))
+        asked = time.monotonic()
+        if take_all(subject=subject, limits=[limit])[0].allowed:
+            admitted.append((asked, time.monotonic()))
+    return admitted
+
+
+@pytest.mark.parametrize("calls", [5, 300])  # each on its own, and by grains
+def test_no_window_wherever_it_begins_holds_more_than_the_limit(subject, calls):
+    limit = Limit(calls, window_seconds=1)
+
+    admitted = times_taken(subject, limit, 4 * calls, 0.5 / calls)
+
+    pairs = zip(admitted, admitted[calls:], strict=False)
+    assert min(answered - asked for (asked, _), (_, answered) in pairs) > 0.999
+    assert len(admitted) >= 2 * calls * 0.98
+
+
+def test_several_limits_take_all_or_nothing(subject):
+    limits = [Limit(5), Limit(2, window_seconds=86_400, name="day"), Limit(9, burst=9, name="odd")]
+    taken = [take_all(subject=subject, limits=limits) for _ in range(3)]
+
+    assert [[one.allowed for one in each] for each in taken] == [
+        [True] * 3,
+        [True] * 3,
+        [True, False, True],
+    ]
+    assert [one.remaining for one in taken[2]] == [3, 0, 7]
+    assert taken[2][1].retry_after_seconds == 86_400
+
+
+def test_retry_after_counts_what_the_cost_needs(subject):
+    limit = [Limit(4, window_seconds=10)]
+    take_all(subject=subject, limits=limit, cost=1)
+    time.sleep(1.1)
+    take_all(subject=subject, limits=limit, cost=3)
+
+    one, four = (take_all(subject=subject, limits=limit, cost=cost)[0] for cost in (1, 4))
+
+    assert (one.retry_after_seconds, four.retry_after_seconds) == (9, 10)
+    assert take_all(subject=subject, limits=limit, cost=5)[0].allowed is False
+
+
+def test_a_clock_that_was_put_back_lets_nobody_through_twice(subject, settings):
+    key = f"rl:{{{subject}}}:window:minute"
+    hour_ahead = f"{(time.time() + 3600) * 1e6:.0f}"
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.rpush(key, 0, 0, hour_ahead, 5)
+
+    refusal = take_all(subject=subject, limits=[Limit(5)])[0]
+
+    assert (refusal.allowed, refusal.retry_after_seconds) == (False, 60)
+
+
+@pytest.mark.parametrize(
+    ("limit", "share"),
+    [
+        (Limit(10), Limit(2)),
+        (Limit(100, burst=20), Limit(25, burst=5)),
+        (Limit(2), Limit(1, window_seconds=120)),
+        (Limit(3, burst=2), Limit(1, window_seconds=80, burst=1)),
+    ],
+)
+def test_the_shares_of_four_processes_stay_within_the_limit(limit, share):
+    assert local_limits.share_of(limit, 4) == share
+
+
+def test_without_redis_no_window_holds_more_than_the_share():
+    now = [100.0]
+    limits, share = LocalLimits(lambda: now[0]), [Limit(100, window_seconds=1)]
+    admitted = []
+    for _ in range(600):
+        now[0] += 0.005
+        if limits.take("subject", share, 1)[0].allowed:
+            admitted.append(now[0])
+
+    least = [later - first for first, later in zip(admitted, admitted[100:], strict=False)]
+    assert min(least) > 0.9999
+    assert len(admitted) >= 290

@@ -1,0 +1,82 @@
+"""What a rate limit promises, and what one decision about it says."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+MINUTE_SECONDS = 60
+MINUTE = "minute"  # the name of a key's own limit, or its plan's
+SECOND_US = 1_000_000
+GRAINS = 256  # entries that a window remembers at most: 0.4 % of it is given up for that
+NEVER_SECONDS = 60  # told when a limit of 0 lets nobody through
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `limit` calls in any `window_seconds`, wherever one begins to count.
+
+    With `burst`: so many at once, and `limit` per window on top as time goes by.
+    """
+
+    limit: int
+    window_seconds: int = MINUTE_SECONDS
+    burst: int | None = None
+    name: str = MINUTE
+
+    @property
+    def window_us(self) -> int:
+        return self.window_seconds * SECOND_US
+
+    @property
+    def interval_us(self) -> int:
+        """The time after which a burst has grown by one call."""
+        return math.ceil(self.window_us / self.limit)
+
+    @property
+    def grain_us(self) -> int:
+        """Calls so close to each other are remembered as one entry. 0: each on its own."""
+        return self.window_us // GRAINS if self.limit > GRAINS else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`remaining` calls fit now; all of `limit` fit again after `reset_seconds`."""
+
+    allowed: bool
+    limit: int
+    remaining: int
+    retry_after_seconds: int
+    reset_seconds: int
+    name: str = MINUTE
+    window_seconds: int = MINUTE_SECONDS
+
+
+def verdict_on(limit: Limit, allowed: bool, remaining: int, reset_us: int, wait_us: int) -> Verdict:
+    return Verdict(
+        allowed=allowed,
+        limit=limit.limit,
+        remaining=max(0, remaining),
+        retry_after_seconds=math.ceil(wait_us / SECOND_US),
+        reset_seconds=math.ceil(reset_us / SECOND_US),
+        name=limit.name,
+        window_seconds=limit.window_seconds,
+    )
+
+
+def nobody(limit: Limit) -> Verdict:
+    """What a limit of 0 says."""
+    return Verdict(
+        False, 0, 0, NEVER_SECONDS, NEVER_SECONDS, limit.name, window_seconds=limit.window_seconds
+    )
+
+
+def tightest(verdicts: Sequence[Verdict]) -> Verdict | None:
+    """The one to show: of those that refuse the one to wait longest for, else the fullest."""
+    refused = [one for one in verdicts if not one.allowed]
+    if refused:
+        return max(refused, key=lambda one: one.retry_after_seconds)
+    return min(verdicts, key=lambda one: (one.remaining, -one.reset_seconds), default=None)
+
+
+def all_allow(verdicts: Iterable[Verdict]) -> bool:
+    return all(one.allowed for one in verdicts)
