@@ -1,6 +1,7 @@
 """Writing one row of a key: with its audit entry, and with what the project's hooks are told."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -20,6 +21,7 @@ INHERITED = (
     "plan_limit_per_minute",
     "own_limit_per_minute",
     "own_burst",
+    "named_limits",
     "allowed_cidrs",
     "expires_at",
     "disabled_at",
@@ -28,6 +30,14 @@ INHERITED = (
     "provisioned_for",
     "metadata",
 )
+
+
+@dataclass(frozen=True)
+class IssuedKey:
+    """A new key and its text, which is shown once and kept nowhere."""
+
+    key: ApiKey
+    plaintext: str
 
 
 def add_key(*, project: Project, owner: App | Consumer, plaintext: str, **fields: Any) -> ApiKey:
@@ -65,6 +75,23 @@ def change_key(
     ApiKey.objects.filter(pk=key.pk).update(**changes)
     record(act, key, actor=actor, reason=reason, before=before, after=after)
     return True
+
+
+def one_at_a_time(consumer: Consumer) -> None:
+    """Whatever makes or replaces keys of one consumer waits for each other."""
+    Consumer.objects.select_for_update(of=("self",), no_key=True).get(pk=consumer.pk)
+
+
+def in_future(expires_at: datetime | None, at: datetime) -> datetime | None:
+    """`expires_at`, if it is still to come. Raises InvalidInput."""
+    if expires_at is not None and expires_at <= at:
+        raise InvalidInput("A key must expire in the future: choose a later expires_at.")
+    return expires_at
+
+
+def not_before(start: datetime, end: datetime | None) -> datetime | None:
+    """`end`, or the first instant after `start`: a period that is over leaves a key expired."""
+    return None if end is None else max(end, start + timedelta(microseconds=1))
 
 
 def record(act: str, key: ApiKey, *, actor: str, **told: Any) -> None:

@@ -1,12 +1,20 @@
 """What a rate limit promises, and what one decision about it says."""
 
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from config.errors import InvalidInput
 
 MINUTE_SECONDS = 60
 MINUTE = "minute"  # the name of a key's own limit, or its plan's
 SECOND_US = 1_000_000
+MOST_NAMED = 5  # limits beside the one per minute
+MOST_CALLS = 1_000_000_000
+LONGEST_WINDOW_SECONDS = 31 * 24 * 3600
+NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 GRAINS = 256  # entries that a window remembers at most: 0.4 % of it is given up for that
 NEVER_SECONDS = 60  # told when a limit of 0 lets nobody through
 
@@ -80,3 +88,32 @@ def tightest(verdicts: Sequence[Verdict]) -> Verdict | None:
 
 def all_allow(verdicts: Iterable[Verdict]) -> bool:
     return all(one.allowed for one in verdicts)
+
+
+def normal_limits(named: Mapping[str, Any]) -> dict[str, dict[str, int | None]]:
+    """Limits by name as they are stored. Raises InvalidInput for what is none."""
+    if len(named) > MOST_NAMED:
+        raise InvalidInput(f"A key has at most {MOST_NAMED} limits beside the one per minute.")
+    return {name: _normal(name, terms) for name, terms in named.items()}
+
+
+def _normal(name: str, terms: object) -> dict[str, int | None]:
+    if not NAME.fullmatch(name) or name == MINUTE:
+        raise InvalidInput(
+            f"{name!r} does not name a limit: use lower-case letters, digits and _, such as day."
+        )
+    if not isinstance(terms, dict) or not set(terms) <= {"limit", "window_seconds", "burst"}:
+        raise InvalidInput(f"{name}: give limit and window_seconds, and burst if there is one.")
+    burst = terms.get("burst")
+    return {
+        "limit": _whole(name, "limit", terms, 0, MOST_CALLS),
+        "window_seconds": _whole(name, "window_seconds", terms, 1, LONGEST_WINDOW_SECONDS),
+        **({} if burst is None else {"burst": _whole(name, "burst", terms, 1, MOST_CALLS)}),
+    }
+
+
+def _whole(name: str, field: str, terms: Mapping[str, Any], least: int, most: int) -> int:
+    value = terms.get(field)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise InvalidInput(f"{name}: {field} must be a whole number from {least} to {most:,}.")
+    return value

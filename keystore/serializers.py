@@ -14,7 +14,7 @@ from keystore.models import (
     HookEndpoint,
     OutboxMessage,
 )
-from keystore.services import LONGEST_OVERLAP
+from keystore.rotation import LONGEST_OVERLAP
 
 MOST_SCOPES = 50
 MOST_NETWORKS = 50

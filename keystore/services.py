@@ -1,8 +1,7 @@
 """Every change to consumers and keys. One function is one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -11,10 +10,20 @@ from django.db.models import Q, QuerySet
 from config.errors import Conflict, InvalidInput
 from keystore import audit, tokens
 from keystore.addresses import normal_networks
-from keystore.errors import ConsumerNotFound, KeyNotPaidFor, KeyReplaced, KeyRevoked
+from keystore.errors import ConsumerNotFound, KeyNotPaidFor, KeyRevoked
 from keystore.handover import offer_key
 from keystore.ids import CONSUMER_ID
-from keystore.keyrows import INHERITED, add_key, change_key, record, tell_of_key
+from keystore.keyrows import (
+    IssuedKey,
+    add_key,
+    change_key,
+    in_future,
+    not_before,
+    one_at_a_time,
+    record,
+    tell_of_key,
+)
+from keystore.limits import normal_limits
 from keystore.models import (
     Api,
     ApiKey,
@@ -27,16 +36,7 @@ from keystore.models import (
 )
 from keystore.selectors import consumer_of
 
-LONGEST_OVERLAP = timedelta(days=30)
 SYSTEM = "system"
-
-
-@dataclass(frozen=True)
-class IssuedKey:
-    """A new key and its text, which is shown once and kept nowhere."""
-
-    key: ApiKey
-    plaintext: str
 
 
 @transaction.atomic
@@ -85,6 +85,7 @@ def issue_key(
     scopes: Sequence[str] = (),
     own_limit_per_minute: int | None = None,
     own_burst: int | None = None,
+    named_limits: dict[str, Any] | None = None,
     allowed_cidrs: Sequence[str] = (),
     expires_at: datetime | None = None,
     metadata: dict[str, Any] | None = None,
@@ -93,8 +94,6 @@ def issue_key(
     at: datetime,
 ) -> IssuedKey:
     """A new key of `owner`. Its plaintext exists only in the answer."""
-    if expires_at is not None and expires_at <= at:
-        raise InvalidInput("A key must expire in the future: choose a later expires_at.")
     plaintext = tokens.new_token(environment)
     key = add_key(
         project=project,
@@ -106,8 +105,9 @@ def issue_key(
         scopes=list(scopes),
         own_limit_per_minute=own_limit_per_minute,
         own_burst=own_burst,
+        named_limits=normal_limits(named_limits or {}),
         allowed_cidrs=normal_networks(allowed_cidrs),
-        expires_at=expires_at,
+        expires_at=in_future(expires_at, at),
         metadata=metadata or {},
         created_at=at,
     )
@@ -178,7 +178,7 @@ def provision_key(
     follow it until their overlap ends, which no payment prolongs.
     """
     # Calls for one consumer go one after another, so that the slot is filled once.
-    _one_at_a_time(consumer)
+    one_at_a_time(consumer)
     terms = {
         "api": api,
         "plan_limit_per_minute": limit_per_minute,
@@ -230,63 +230,6 @@ def set_plan_limit(*, project: Project, slots: Sequence[str], limit_per_minute: 
     limit = {"plan_limit_per_minute": limit_per_minute}
     ordered = keys.select_related("consumer", "project").order_by("pk")
     return sum(change_key(key, Q(), limit, act="key.update", actor=SYSTEM) for key in ordered)
-
-
-@transaction.atomic
-def rotate_key(
-    *,
-    key: ApiKey,
-    overlap: timedelta,
-    actor: str,
-    reason: str,
-    at: datetime,
-    claimable: bool = False,
-) -> IssuedKey:
-    """A successor with the same place, limits and scopes; the old key works on for `overlap`.
-
-    0 ends the old one at once; none ever lives longer than it would have. A key that is off gets
-    a successor that is off. `claimable`: the text also waits for the buyer to collect it.
-    Raises KeyReplaced, KeyRevoked, InvalidInput; then nothing was changed.
-    """
-    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
-        raise InvalidInput(f"The old key may work on for 0 to {LONGEST_OVERLAP.days} days.")
-    old = _key_to_replace(key, at)
-    inherited = {name: getattr(old, name) for name in INHERITED}
-    until = _after(old.created_at, min(at + overlap, old.expires_at or at + overlap))
-    ends = {"replaced_at": at, "expires_at": until}
-    change_key(old, Q(), ends, act="key.replace", actor=actor, reason=reason)
-    KeyClaim.objects.filter(key=old).update(sealed=b"")
-    plaintext = tokens.new_token(old.environment)
-    owner = old.app or old.consumer
-    assert owner is not None  # key_has_one_owner
-    new = add_key(
-        project=old.project,
-        owner=owner,
-        plaintext=plaintext,
-        replaces=old,
-        created_at=at,
-        **inherited,
-    )
-    if claimable:
-        offer_key(key=new, plaintext=plaintext, at=at)
-    told = {"replaces": old.public_id, "old_key_works_until": until}
-    record("key.rotate", new, actor=actor, reason=reason, after=told)
-    tell_of_key("key.rotated", new, at=at, **told)
-    return IssuedKey(new, plaintext)
-
-
-def _key_to_replace(key: ApiKey, at: datetime) -> ApiKey:
-    """The key's row, locked, if it may have a successor."""
-    if key.consumer is not None:
-        _one_at_a_time(key.consumer)
-    rows = ApiKey.objects.select_for_update(of=("self",))
-    row = rows.select_related("consumer", "app", "project", "api").get(pk=key.pk)
-    if row.replaced_by.filter(revoked_at=None).exists():
-        raise KeyReplaced(f"{row} has a successor already: rotate that one.")
-    if row.revoked_at is not None or row.has_expired(at):
-        ended = "revoked" if row.revoked_at else "expired"
-        raise KeyRevoked(f"{row} is {ended}: issue a new key instead.")
-    return row
 
 
 def disable_key(*, key: ApiKey, actor: str, reason: str, at: datetime) -> bool:
@@ -346,10 +289,6 @@ def _keys_of_slot(project: Project, slot: str) -> QuerySet[ApiKey]:
     return keys.select_related("consumer", "app", "project", "api").order_by("pk")
 
 
-def _one_at_a_time(consumer: Consumer) -> None:
-    Consumer.objects.select_for_update(of=("self",), no_key=True).get(pk=consumer.pk)
-
-
 def _fill_slot(
     consumer: Consumer, slot: str, environment: str, terms: dict[str, Any], at: datetime
 ) -> ApiKey:
@@ -361,7 +300,7 @@ def _fill_slot(
         environment=environment,
         provisioned_for=slot,
         created_at=at,
-        **{**terms, "expires_at": _after(at, terms["expires_at"])},
+        **{**terms, "expires_at": not_before(at, terms["expires_at"])},
     )
     offer_key(key=key, plaintext=plaintext, at=at)
     record("key.provision", key, actor=SYSTEM, after={"slot": slot})
@@ -373,17 +312,12 @@ def _bring_up_to_date(key: ApiKey, terms: dict[str, Any], at: datetime) -> None:
     until = terms["expires_at"]
     if key.replaced_at is not None and key.expires_at is not None:
         until = min(key.expires_at, until or key.expires_at)
-    wanted = {**terms, "expires_at": _after(key.created_at, until), "unpaid_since": None}
+    wanted = {**terms, "expires_at": not_before(key.created_at, until), "unpaid_since": None}
     lifted = key.disabled_because == DisabledBecause.PAYMENT
     if lifted:
         wanted |= {"disabled_at": None, "disabled_because": ""}
     if change_key(key, Q(), wanted, act="key.update", actor=SYSTEM) and lifted:
         tell_of_key("key.enabled", key, at=at)
-
-
-def _after(start: datetime, end: datetime | None) -> datetime | None:
-    """`end`, or the first instant after `start`: a period that is over leaves a key expired."""
-    return None if end is None else max(end, start + timedelta(microseconds=1))
 
 
 def _owner_ids(owner: App | Consumer) -> tuple[int | None, int | None]:

@@ -16,8 +16,9 @@ from django.db.models import Q
 from entitlements.selectors import answer_of
 from keystore.addresses import is_within
 from keystore.lastused import note_use
+from keystore.limits import MINUTE, Verdict, all_allow, tightest
 from keystore.models import Api, ApiKey, Consumer, DisabledBecause
-from keystore.ratelimit import Verdict, take
+from keystore.ratelimit import take_all
 from keystore.selectors import find_key, is_named
 
 
@@ -26,6 +27,7 @@ class Code(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     REVOKED = "REVOKED"
     EXPIRED = "EXPIRED"
+    ROTATED_OUT = "ROTATED_OUT"
     DISABLED = "DISABLED"
     SUSPENDED_PAYMENT = "SUSPENDED_PAYMENT"
     IP_NOT_ALLOWED = "IP_NOT_ALLOWED"
@@ -34,12 +36,15 @@ class Code(StrEnum):
     RATE_LIMITED = "RATE_LIMITED"
 
 
+CHALLENGE = 'Bearer realm="latchkey"'
+
 # Only these statuses: nginx's auth_request and Caddy's forward_auth know no finer ones.
 OUTCOMES = {
     Code.VALID: (200, "The key is valid."),
     Code.NOT_FOUND: (401, "There is no such key: send it in X-API-Key or as a Bearer token."),
     Code.REVOKED: (401, "This key was revoked: use another one."),
     Code.EXPIRED: (401, "This key has expired: use another one."),
+    Code.ROTATED_OUT: (401, "This key was replaced: use its successor."),
     Code.DISABLED: (403, "This key is switched off: ask the provider."),
     Code.SUSPENDED_PAYMENT: (403, "This key waits for a payment: check the payment method."),
     Code.IP_NOT_ALLOWED: (403, "This key may not be used from this address."),
@@ -83,29 +88,32 @@ def decide(
     feature: str,
     at: datetime,
     project: str = "",
+    environment: str = "",
     cost: int = 1,
 ) -> Decision:
-    """Whether the key `token` may be used; an accepted use takes `cost` of its rate limit.
+    """Whether the key `token` may be used; an accepted use takes `cost` of its rate limits.
 
-    `project` (number, slug or public id) makes keys of other projects unknown. Cost 0 looks
-    without taking.
+    `project` (number, slug or public id) and `environment` (live or test) make keys of others
+    unknown. Cost 0 looks without taking.
     """
     key = find_key(token)
-    if key is None or (project and not is_named(key.project, project)):
+    if key is None or not _is_from(key, project, environment):
         return _decision(Code.NOT_FOUND)
     wish = Wish(remote_ip, scopes_wanted, api, feature)
     code = _state_of(key, at) or _fit_of(key, wish, at) or Code.VALID
-    verdict = None
+    verdicts: list[Verdict] = []
     if code is Code.VALID:
-        verdict = _take(key, cost)
-        if verdict is not None and not verdict.allowed and cost:
+        verdicts = take_all(subject=key.limited_as, limits=key.rate_limits, cost=cost)
+        if cost and not all_allow(verdicts):
             code = Code.RATE_LIMITED
         else:
             note_use(key=key, at=at)
-    return _decision(code, key, verdict, plan=plan_of(key, at))
+    return _decision(code, key, verdicts, plan=plan_of(key, at))
 
 
-def identify(*, token: str, remote_ip: str, at: datetime, project: str = "") -> Decision:
+def identify(
+    *, token: str, remote_ip: str, at: datetime, project: str = "", environment: str = ""
+) -> Decision:
     """Whose key this is and what its owner may use, without taking from the rate limit."""
     decision = decide(
         token=token,
@@ -115,6 +123,7 @@ def identify(*, token: str, remote_ip: str, at: datetime, project: str = "") -> 
         feature="",
         at=at,
         project=project,
+        environment=environment,
         cost=0,
     )
     key = decision.key
@@ -146,11 +155,17 @@ def masked(email: str) -> str:
     return f"{name[:1]}***@{domain}" if at_sign else ""
 
 
+def _is_from(key: ApiKey, project: str, environment: str) -> bool:
+    """Whether the key is of the project and the environment that are named, if any is."""
+    at_home = not project or is_named(key.project, project)
+    return at_home and environment in ("", key.environment)
+
+
 def _state_of(key: ApiKey, at: datetime) -> Code | None:
     if key.revoked_at is not None:
         return Code.REVOKED
     if key.has_expired(at):
-        return Code.EXPIRED
+        return Code.EXPIRED if key.replaced_at is None else Code.ROTATED_OUT
     if key.disabled_because == DisabledBecause.PAYMENT:
         return Code.SUSPENDED_PAYMENT
     return None if key.is_usable(at) else Code.DISABLED
@@ -191,31 +206,21 @@ def _answer(consumer: Consumer, at: datetime) -> dict[str, Any]:
     return answer
 
 
-def _take(key: ApiKey, cost: int) -> Verdict | None:
-    """None: the key has no rate limit."""
-    if key.limit_per_minute is None:
-        return None
-    return take(
-        subject=f"key:{key.public_id}",
-        limit_per_minute=key.limit_per_minute,
-        burst=key.own_burst,
-        cost=cost,
-    )
-
-
 def _decision(
-    code: Code, key: ApiKey | None = None, verdict: Verdict | None = None, plan: str = ""
+    code: Code, key: ApiKey | None = None, verdicts: Sequence[Verdict] = (), plan: str = ""
 ) -> Decision:
     status, detail = OUTCOMES[code]
+    shown = tightest(verdicts)
     body = {
         "valid": code is Code.VALID,
         "code": code.value,
         "detail": detail,
         **_who(key),
         "plan": plan or None,
-        "rate_limit": None if verdict is None else _limit_shown(verdict),
+        "rate_limit": None if shown is None else _limit_shown(shown),
+        "rate_limits": [_limit_shown(verdict) for verdict in verdicts],
     }
-    return Decision(code, status, _headers(code, key, verdict, plan), body, key)
+    return Decision(code, status, _headers(code, key, shown, plan), body, key)
 
 
 def _who(key: ApiKey | None) -> dict[str, Any]:
@@ -251,9 +256,12 @@ def _masked_buyer(key: ApiKey) -> dict[str, str]:
     return {"customer_email": masked(email)} if isinstance(email, str) else {}
 
 
-def _limit_shown(verdict: Verdict) -> dict[str, int]:
+def _limit_shown(verdict: Verdict) -> dict[str, Any]:
     return {
-        "limit_per_minute": verdict.limit,
+        "name": verdict.name,
+        "limit": verdict.limit,
+        "window_seconds": verdict.window_seconds,
+        "limit_per_minute": verdict.limit if verdict.name == MINUTE else None,
         "remaining": verdict.remaining,
         "reset_seconds": verdict.reset_seconds,
         "retry_after_seconds": verdict.retry_after_seconds,
@@ -269,13 +277,17 @@ def _headers(code: Code, key: ApiKey | None, verdict: Verdict | None, plan: str)
         "X-Consumer-Id": consumer.public_id if consumer else "",
         "X-Plan": _header_text(plan),
         "X-Key-Id": key.public_id if key else "",
+        "X-Key-Environment": key.environment if key else "",
         "X-RateLimit-Limit": str(verdict.limit) if verdict else "",
         "X-RateLimit-Remaining": str(verdict.remaining) if verdict else "",
         "X-RateLimit-Reset": str(verdict.reset_seconds) if verdict else "",
+        "Retry-After": "0",
         "Cache-Control": "no-store",
     }
     if code is Code.RATE_LIMITED and verdict is not None:
         headers["Retry-After"] = str(max(1, verdict.retry_after_seconds))
+    if OUTCOMES[code][0] == 401:
+        headers["WWW-Authenticate"] = CHALLENGE
     return headers
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from keystore.models import Environment
 from metering.decide import Code
 
 
@@ -27,6 +28,13 @@ class VerifyRequest(serializers.Serializer[Any]):
     )
     api = serializers.CharField(
         max_length=50, required=False, default="", allow_blank=True, help_text="An API's code."
+    )
+    environment = serializers.ChoiceField(
+        Environment.choices,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="Keys of the other environment are unknown.",
     )
     ip = serializers.IPAddressField(
         required=False, default="", allow_blank=True, help_text="Where the request came from."
@@ -68,7 +76,10 @@ class KeyDescribed(serializers.Serializer[Any]):
 
 
 class RateLimitShown(serializers.Serializer[Any]):
-    limit_per_minute = serializers.IntegerField()
+    name = serializers.CharField(help_text="minute, or the name that the limit was given.")
+    limit = serializers.IntegerField()
+    window_seconds = serializers.IntegerField()
+    limit_per_minute = serializers.IntegerField(allow_null=True, help_text="Of the limit minute.")
     remaining = serializers.IntegerField()
     reset_seconds = serializers.IntegerField()
     retry_after_seconds = serializers.IntegerField()
@@ -84,6 +95,7 @@ class DecisionShown(serializers.Serializer[Any]):
     key = KeyDescribed(allow_null=True)
     plan = serializers.CharField(allow_null=True)
     rate_limit = RateLimitShown(allow_null=True, help_text="null: unlimited or not looked at")
+    rate_limits = RateLimitShown(many=True, help_text="All of them; rate_limit is the tightest.")
 
 
 class WhoamiShown(DecisionShown):

@@ -11,7 +11,8 @@ from config.errors import DomainError
 from keystore.admin.key_acts import hand_over
 from keystore.admin.key_forms import LINK, IssueConsumerKeyDialog
 from keystore.admin.pages import actor_of, holds
-from keystore.services import IssuedKey, issue_key, issue_key_to_collect
+from keystore.keyrows import IssuedKey
+from keystore.services import issue_key, issue_key_to_collect
 
 
 class IssuesKeys:

@@ -22,7 +22,9 @@ from keystore.admin.key_forms import (
 )
 from keystore.admin.pages import actor_of, holds
 from keystore.handover import claim_link
-from keystore.services import IssuedKey, disable_key, enable_key, revoke_key, rotate_key
+from keystore.keyrows import IssuedKey
+from keystore.rotation import rotate_key
+from keystore.services import disable_key, enable_key, revoke_key
 
 SEE = "keystore.view_apikey"
 

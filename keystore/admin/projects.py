@@ -21,9 +21,10 @@ from config.clock import now
 from config.errors import DomainError
 from keystore.admin.pages import AuditedAdmin, actor_of, holds, row_or_404
 from keystore.admin.stepup import StepUpDialog
+from keystore.keyrows import IssuedKey
 from keystore.models import Api, App, Environment, Project
 from keystore.permissions import SCOPES
-from keystore.services import IssuedKey, issue_key
+from keystore.services import issue_key
 
 
 @admin.register(Project)

@@ -16,6 +16,7 @@ from keystore.idempotency import IdempotentWrites
 from keystore.models import Api, Consumer, Project
 from keystore.pagination import page_of
 from keystore.permissions import scope
+from keystore.rotation import rotate_key
 from keystore.selectors import consumer_key, consumer_of, keys_of
 from keystore.serializers import (
     ConsumerShown,
@@ -30,14 +31,7 @@ from keystore.serializers import (
     RotateKeyRequest,
     checked,
 )
-from keystore.services import (
-    disable_key,
-    enable_key,
-    issue_key,
-    register_consumer,
-    revoke_key,
-    rotate_key,
-)
+from keystore.services import disable_key, enable_key, issue_key, register_consumer, revoke_key
 
 PROBLEMS = {400: Problem, 401: Problem, 403: Problem}
 IDEMPOTENCY_KEY = OpenApiParameter(

@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.timezone import now
 
 from keystore.ids import new_id
+from keystore.limits import Limit
 from keystore.masking import masked
 
 
@@ -123,6 +124,8 @@ class ApiKey(models.Model):
     environment = models.CharField(max_length=4, choices=Environment, default=Environment.LIVE)
     name = models.CharField(max_length=100, blank=True)
     digest = models.CharField(max_length=64, unique=True, editable=False)  # hex HMAC-SHA256
+    # Taken over from another system as plain SHA-256; its first use makes it one of ours.
+    has_foreign_digest = models.BooleanField(default=False, editable=False)
     prefix = models.CharField(max_length=20, editable=False)  # shown to people, never secret
     last4 = models.CharField(max_length=4, editable=False)
     scopes = ArrayField(models.CharField(max_length=50), default=list, blank=True)
@@ -130,6 +133,10 @@ class ApiKey(models.Model):
     plan_limit_per_minute = models.PositiveIntegerField(null=True, blank=True, editable=False)
     own_limit_per_minute = models.PositiveIntegerField(null=True, blank=True)
     own_burst = models.PositiveIntegerField(null=True, blank=True)  # None: a minute's worth
+    # Limits beside the one per minute: {"day": {"limit": 10000, "window_seconds": 86400}}.
+    named_limits = models.JSONField(default=dict, blank=True)
+    # The first key of a rotated line: while two of them work, they share its limits. "": its own.
+    counts_as = models.CharField(max_length=40, blank=True, editable=False)
     allowed_cidrs = ArrayField(models.CharField(max_length=50), default=list, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)  # None: never
     disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -158,6 +165,7 @@ class ApiKey(models.Model):
             ("revoke_apikey", "Can revoke an API key"),
             ("rotate_apikey", "Can rotate an API key"),
             ("disable_apikey", "Can switch an API key off and on"),
+            ("import_apikey", "Can take over API keys of another system"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -189,6 +197,12 @@ class ApiKey(models.Model):
         indexes = [
             models.Index(fields=["consumer"], name="key_by_consumer"),
             models.Index(fields=["prefix"], name="key_by_prefix"),  # admin search by key prefix
+            # How many imported keys nobody has used yet.
+            models.Index(
+                fields=["project"],
+                condition=Q(has_foreign_digest=True),
+                name="key_with_foreign_digest",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -200,6 +214,20 @@ class ApiKey(models.Model):
         if self.own_limit_per_minute is not None:
             return self.own_limit_per_minute
         return self.plan_limit_per_minute
+
+    @property
+    def rate_limits(self) -> list[Limit]:
+        """Every limit in force at once. None: unlimited."""
+        limits = [Limit(name=name, **terms) for name, terms in sorted(self.named_limits.items())]
+        if self.limit_per_minute is None:
+            return limits
+        burst = None if self.own_burst is None else max(1, self.own_burst)
+        return [Limit(self.limit_per_minute, burst=burst), *limits]
+
+    @property
+    def limited_as(self) -> str:
+        """Whose calls are counted: a key and its successors are one."""
+        return f"key:{self.counts_as or self.public_id}"
 
     def has_expired(self, at: datetime) -> bool:
         return self.expires_at is not None and self.expires_at <= at

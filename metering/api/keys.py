@@ -25,9 +25,11 @@ DECISION_HEADERS = [
         "X-Consumer-Id": "con_...",
         "X-Plan": "Code of the plan.",
         "X-Key-Id": "key_...",
-        "X-RateLimit-Limit": "Requests per minute; empty when unlimited.",
+        "X-Key-Environment": "live or test.",
+        "X-RateLimit-Limit": "Requests in the window of the tightest limit; empty: unlimited.",
         "X-RateLimit-Remaining": "Requests that fit now.",
         "X-RateLimit-Reset": "Seconds until all of them fit again.",
+        "Retry-After": "Seconds to wait; 0 unless the status is 429.",
     }.items()
 ]
 KEY_HEADER = OpenApiParameter(
@@ -39,6 +41,9 @@ PROJECT = OpenApiParameter(
     "project",
     description="Number, slug or id of the gateway's project: keys of others are unknown.",
 )
+ENVIRONMENT = OpenApiParameter(
+    "environment", description="live or test: keys of the other environment are unknown."
+)
 
 
 class WhoamiView(APIView):
@@ -49,7 +54,7 @@ class WhoamiView(APIView):
     @extend_schema(
         operation_id="whoami",
         summary="Whose key this is",
-        parameters=[KEY_HEADER, PROJECT, *DECISION_HEADERS],
+        parameters=[KEY_HEADER, PROJECT, ENVIRONMENT, *DECISION_HEADERS],
         responses={200: WhoamiShown, 401: DecisionShown, 403: DecisionShown},
         auth=[],
     )
@@ -60,6 +65,7 @@ class WhoamiView(APIView):
                 token=token_in(request.META),
                 remote_ip=remote_address(request.META),
                 project=request.query_params.get("project", ""),
+                environment=request.query_params.get("environment", ""),
                 at=now(),
             )
         )
@@ -92,6 +98,7 @@ class VerifyView(APIView):
             OpenApiParameter("feature", description="Code of a feature that is needed."),
             OpenApiParameter("api", description="Code of the API that is called."),
             PROJECT,
+            ENVIRONMENT,
             *DECISION_HEADERS,
         ],
         responses=dict.fromkeys((200, 401, 403, 429), DecisionShown),
@@ -108,6 +115,7 @@ class VerifyView(APIView):
                 api=query.get("api", ""),
                 feature=query.get("feature", ""),
                 project=query.get("project", ""),
+                environment=query.get("environment", ""),
                 at=now(),
             )
         )
@@ -128,6 +136,7 @@ class VerifyView(APIView):
             scopes_wanted=asked["scopes"],
             api=asked["api"],
             feature=asked["feature"],
+            environment=asked["environment"],
             at=now(),
             project=caller_of(request).project.public_id,
         )

@@ -9,6 +9,7 @@ from config.errors import Conflict, InvalidInput
 from keystore.errors import KeyReplaced, KeyRevoked
 from keystore.handover import claim_link
 from keystore.models import ApiKey, AuditEntry, HookEndpoint, KeyClaim, OutboxMessage
+from keystore.rotation import rotate_key
 from keystore.selectors import find_key
 from keystore.services import (
     disable_key,
@@ -17,7 +18,6 @@ from keystore.services import (
     provision_key,
     retire_key,
     revoke_key,
-    rotate_key,
     suspend_key,
 )
 from tests.conftest import NOON

@@ -4,6 +4,7 @@ import pytest
 
 from entitlements.models import Feature, Plan, PlanFeature
 from entitlements.services import give_grant
+from keystore.rotation import rotate_key
 from keystore.services import disable_key, issue_key, provision_key, revoke_key, suspend_key
 from metering.decide import OUTCOMES, Code, decide, identify, masked
 from tests.conftest import NOON
@@ -15,9 +16,11 @@ HEADERS = {
     "X-Consumer-Id",
     "X-Plan",
     "X-Key-Id",
+    "X-Key-Environment",
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
+    "Retry-After",
     "Cache-Control",
 }
 
@@ -72,9 +75,11 @@ def test_valid_key_names_its_consumer_in_headers_and_body(issue, alice, journal)
         "X-Consumer-Id": alice.public_id,
         "X-Plan": "pro",
         "X-Key-Id": issued.key.public_id,
+        "X-Key-Environment": "live",
         "X-RateLimit-Limit": "60",
         "X-RateLimit-Remaining": "59",
-        "X-RateLimit-Reset": "1",
+        "X-RateLimit-Reset": "60",
+        "Retry-After": "0",
         "Cache-Control": "no-store",
     }
     assert decision.body["consumer"]["external_id"] == "alice"
@@ -86,7 +91,7 @@ def test_unknown_key_is_not_found_and_names_nobody(db, token):
     decision = ask(token)
 
     assert (decision.code, decision.status) == (Code.NOT_FOUND, 401)
-    assert set(decision.headers) == HEADERS
+    assert set(decision.headers) == {*HEADERS, "WWW-Authenticate"}
     assert {
         value for name, value in decision.headers.items() if name.startswith("X-RateLimit")
     } == {""}
@@ -279,3 +284,51 @@ def test_address_is_masked(email, shown):
 def test_every_code_has_a_status_that_gateways_know():
     assert set(OUTCOMES) == set(Code)
     assert {status for status, _ in OUTCOMES.values()} == {200, 401, 403, 429}
+
+
+def test_key_whose_overlap_is_over_says_that_it_was_replaced(issue):
+    old = issue()
+    new = rotate_key(key=old.key, overlap=timedelta(hours=1), actor="staff:sam", reason="", at=NOON)
+
+    assert ask(old.plaintext, at=LATER - timedelta(seconds=1)).code is Code.VALID
+    assert (ask(old.plaintext).code, ask(old.plaintext).status) == (Code.ROTATED_OUT, 401)
+    assert ask(new.plaintext).code is Code.VALID
+
+
+def test_key_and_its_successor_share_one_limit(issue):
+    old = issue(own_limit_per_minute=3)
+    ask(old.plaintext)
+    terms = {"overlap": timedelta(days=1), "actor": "staff:sam", "reason": "", "at": NOON}
+    first = rotate_key(key=old.key, **terms)
+    second = rotate_key(key=first.key, **terms)
+
+    assert ask(first.plaintext).headers["X-RateLimit-Remaining"] == "1"
+    assert ask(second.plaintext).headers["X-RateLimit-Remaining"] == "0"
+    assert ask(old.plaintext).code is Code.RATE_LIMITED
+
+
+@pytest.mark.parametrize(("environment", "code"), [("test", Code.VALID), ("live", Code.NOT_FOUND)])
+def test_gateway_may_ask_for_keys_of_one_environment(issue, environment, code):
+    issued = issue(environment="test")
+
+    decision = ask(issued.plaintext, environment=environment)
+
+    assert decision.code is code
+    assert decision.headers["X-Key-Environment"] == ("test" if code is Code.VALID else "")
+
+
+def test_tightest_of_several_limits_is_shown(issue):
+    day = {"limit": 3, "window_seconds": 86_400}
+    issued = issue(own_limit_per_minute=10, named_limits={"day": day})
+
+    shown = [ask(issued.plaintext) for _ in range(4)]
+
+    assert [one.headers["X-RateLimit-Limit"] for one in shown] == ["3"] * 4
+    assert (shown[3].code, shown[3].headers["Retry-After"]) == (Code.RATE_LIMITED, "86400")
+    minute, daily = shown[3].body["rate_limits"]
+    assert (minute["name"], minute["remaining"]) == ("minute", 7)
+    assert (daily["name"], daily["remaining"], daily["limit_per_minute"]) == ("day", 0, None)
+
+
+def test_refused_key_is_told_how_to_authenticate(db):
+    assert ask("sk_unknown_key").headers["WWW-Authenticate"] == 'Bearer realm="latchkey"'
