@@ -85,6 +85,7 @@ UNFOLD = {
         lambda request: static("latchkey/admin.css"),
         lambda request: static("latchkey/consumer.css"),
     ],
+    "SCRIPTS": [lambda request: static("latchkey/dialogs.js")],
     "SHOW_HISTORY": False,  # the audit trail tells more
     "SHOW_VIEW_ON_SITE": False,
     "ENVIRONMENT": "config.adminui.environment",

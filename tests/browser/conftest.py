@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from tests import template
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+SLOWNESS = float(os.environ.get("SLOWNESS", "1"))  # 8: scripts take eight times as long
 WIDE = {"width": 1280, "height": 900}
 _told: list[str] = []
 
@@ -79,6 +81,9 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(chromium.new_context(**{"viewport": WIDE, **options}))
         page = contexts[-1].new_page()
         page.set_default_timeout(30_000)
+        if SLOWNESS > 1:
+            devtools = contexts[-1].new_cdp_session(page)
+            devtools.send("Emulation.setCPUThrottlingRate", {"rate": SLOWNESS})
         page.on("console", lambda told: (forgive and forgive in told.text) or hear(told))
         page.on("response", check)
         page.on("pageerror", lambda problem: complaints.append(f"uncaught: {problem}"))
@@ -94,6 +99,28 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
 def buyer(open_page: Callable[..., Any]) -> Any:
     """A visitor without JavaScript: nothing that a buyer needs may depend on it."""
     return open_page(java_script_enabled=False)
+
+
+@pytest.fixture
+def staff(shop: Any, open_page: Callable[..., Any]) -> Any:
+    """A page of somebody who has logged in to the admin with every right."""
+    page = open_page()
+    page.goto(f"{shop.web}/admin/")
+    page.get_by_label("Username").fill("admin")
+    page.get_by_label("Password").fill(shop.admin_password)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{shop.web}/admin/")
+    return page
+
+
+@pytest.fixture
+def newcomer(shop: Any) -> str:
+    """A consumer of this test alone, who has nothing: the shop is shared, in any order."""
+    from tests.browser.deeds import begin
+
+    name = f"newcomer-{time.time_ns()}"
+    begin(shop, name)
+    return name
 
 
 @pytest.fixture

@@ -10,18 +10,6 @@ PICTURES = os.environ.get("PICTURES", "")  # a folder to leave screenshots in
 ADA = "ada@space-journal.example"
 
 
-@pytest.fixture
-def staff(shop, open_page):
-    """A page of somebody who has logged in to the admin with every right."""
-    page = open_page()
-    page.goto(f"{shop.web}/admin/")
-    page.get_by_label("Username").fill("admin")
-    page.get_by_label("Password").fill(shop.admin_password)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{shop.web}/admin/")
-    return page
-
-
 def confirm(staff, dialog, said):
     dialog.locator("button[type=submit]").last.click()
     staff.get_by_text(re.compile(said)).first.wait_for()

@@ -4,23 +4,10 @@ import os
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.browser.test_staff import choose, find
 
 PAINT = "dark => document.documentElement.classList.toggle('dark', dark)"
 HEADING = "consumer,plan,feature,limit,config,ends,reason\n"
-
-
-@pytest.fixture
-def staff(shop, open_page):
-    page = open_page()
-    page.goto(f"{shop.web}/admin/")
-    page.get_by_label("Username").fill("admin")
-    page.get_by_label("Password").fill(shop.admin_password)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{shop.web}/admin/")
-    return page
 
 
 def picture(page, name):
@@ -38,8 +25,8 @@ def picture(page, name):
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def test_grant_is_previewed_given_renewed_revoked_and_put_back(shop, staff):
-    find(staff, "gina@space-journal.example")
+def test_grant_is_previewed_given_renewed_revoked_and_put_back(shop, staff, newcomer):
+    find(staff, f"{newcomer}@a.example")
     dialog = choose(staff, "Give a grant")
     dialog.get_by_label("Plan or feature").select_option(label="labs (boolean)")
     dialog.get_by_label("Ends (UTC)").fill("2040-01-02T03:04")
@@ -47,11 +34,11 @@ def test_grant_is_previewed_given_renewed_revoked_and_put_back(shop, staff):
     dialog.get_by_label("Reason").fill("Pilot of the new editor")
     dialog.get_by_role("button", name="Preview").click()
     dialog.get_by_text("labs: Opens.").wait_for()
-    assert "labs" not in shop.features("gina")
+    assert "labs" not in shop.features(newcomer)
     picture(staff, "give")
     dialog.get_by_role("button", name="Give").click()
     staff.get_by_text(re.compile("labs is open until 2040-01-02 03:04 UTC")).first.wait_for()
-    assert "labs" in shop.features("gina")
+    assert "labs" in shop.features(newcomer)
 
     staff.get_by_role("link", name=re.compile("^grant_")).first.click()
     dialog = choose(staff, "Renew")
@@ -67,26 +54,26 @@ def test_grant_is_previewed_given_renewed_revoked_and_put_back(shop, staff):
     dialog.get_by_label("Reason").fill("The wrong customer")
     dialog.get_by_role("button", name="Revoke").click()
     staff.get_by_role("link", name="Undo", exact=True).wait_for()
-    assert "labs" not in shop.features("gina")
+    assert "labs" not in shop.features(newcomer)
     picture(staff, "grant")
 
     staff.get_by_role("link", name="Undo", exact=True).click()
     picture(staff, "undo")
     staff.get_by_role("button", name="Undo").click()
     staff.get_by_text(re.compile("is in force again")).first.wait_for()
-    assert "labs" in shop.features("gina")
+    assert "labs" in shop.features(newcomer)
 
 
-def test_list_with_bad_lines_is_shown_and_its_good_ones_given(shop, staff):
+def test_list_with_bad_lines_is_shown_and_its_good_ones_given(shop, staff, newcomer):
     staff.goto(f"{shop.web}/admin/entitlements/grantbatch/")
     staff.get_by_role("link", name=re.compile(r"Give many grants\s*$")).click()
     picture(staff, "upload")
     staff.get_by_label("Project").select_option(index=1)
     staff.get_by_label("or paste the lines").fill(
         HEADING
-        + "gina@space-journal.example,,labs,,,2040-01-31,A list\n"
+        + f"{newcomer}@a.example,,labs,,,2040-01-31,A list\n"
         + "nobody,,labs,,,2040-01-31,\n"
-        + "gina@space-journal.example,,labs,,,2020-01-31,\n"
+        + f"{newcomer}@a.example,,labs,,,2020-01-31,\n"
         + "=HYPERLINK(1),,labs,,,2040-01-31,\n"
     )
     staff.get_by_label("Reason").fill("Outage of 3 March")

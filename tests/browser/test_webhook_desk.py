@@ -9,18 +9,6 @@ PICTURES = os.environ.get("PICTURES", "")  # a folder to leave screenshots in
 LOOKS = [("light", 1280), ("dark", 390)]  # each theme and each width once
 
 
-@pytest.fixture
-def staff(shop, open_page):
-    """A page of somebody who has logged in to the admin with every right."""
-    page = open_page()
-    page.goto(f"{shop.web}/admin/")
-    page.get_by_label("Username").fill("admin")
-    page.get_by_label("Password").fill(shop.admin_password)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{shop.web}/admin/")
-    return page
-
-
 def look(page, theme, width, name):
     page.emulate_media(color_scheme=theme)
     page.evaluate(f"localStorage.setItem('_x_adminTheme', JSON.stringify('{theme}'))")

@@ -24,6 +24,9 @@
       clearTimeout(waiting);
       waiting = setTimeout(look, 250);
     });
+    // Typed before this file ran.
+    const isChanged = (field) => "defaultValue" in field && field.value !== field.defaultValue;
+    if ([...form.elements].some(isChanged)) look();
   };
 
   const followSteps = async () => {
