@@ -24,4 +24,7 @@ BEAT: dict[str, float] = {
     "entitlements.tasks.refresh_due_answers": 15,
     "entitlements.tasks.give_batches": 10,
     "entitlements.tasks.remind_givers": HOUR,
+    "metering.tasks.roll_up": 10,
+    "metering.tasks.make_partitions": HOUR,
+    "metering.tasks.forget_old_rejections": HOUR,
 }

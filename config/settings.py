@@ -191,6 +191,10 @@ RECONCILIATION_REPAIR_KINDS = env.list("RECONCILIATION_REPAIR_KINDS", default=[]
 # Well below Stripe's limit (100 a second with a live key, 25 with a test key).
 RECONCILIATION_REQUESTS_PER_SECOND = env.float("RECONCILIATION_REQUESTS_PER_SECOND", default=15.0)
 
+# --- Usage ----------------------------------------------------------------------------------------
+# Whole months of single events that `manage.py usage prune` leaves; 0 keeps all. Totals stay.
+USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=13)
+
 # --- Catalogue: price ids and limits that `manage.py catalog` reads ------------------------------
 CATALOG_VARIABLES = {
     name: env(name, default="")

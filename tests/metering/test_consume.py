@@ -5,13 +5,11 @@ from decimal import Decimal
 from itertools import count
 
 import pytest
-from django.db import connection
 
 from metering.models import CreditPack, QuotaBalance, UsageEvent, UsageKey
 from tests.conftest import NOON
+from tests.metering.usage import consume
 from tests.together import at_once
-
-SQL = "SELECT * FROM metering_consume({})".format(", ".join(["%s"] * 21))
 
 
 @pytest.fixture
@@ -19,20 +17,8 @@ def meter(journal):
     return journal.meters.create(code="tokens")
 
 
-def consume(meter, consumer, event_id, quantity=1, *, limit=10, hard=True, kind="sum", value=""):
-    """One event against a limit of the hour after NOON; the outcome and what is used then."""
-    with connection.cursor() as cursor:
-        ends = NOON + timedelta(hours=1)
-        cursor.execute(
-            SQL,
-            [
-                *(meter.project_id, consumer.pk, meter.pk, None, None, "", event_id),
-                *(b"f%d" % quantity, quantity, value, NOON, NOON, NOON, "{}", kind),
-                *(True, NOON, ends, limit, hard, 80),
-            ],
-        )
-        outcome, _, used, _, covered, credits = cursor.fetchone()
-    return outcome, used, covered, credits
+def meter_of(journal, kind, **more):
+    return journal.meters.create(code=kind, aggregation=kind, **more)
 
 
 def test_what_fits_is_used(meter, alice):
@@ -97,19 +83,22 @@ def test_credits_that_do_not_suffice_stay(meter, alice):
     assert consume(meter, alice, "two", 15) == ("accepted", 15, 5, 0)
 
 
-def test_maximum_takes_what_it_grows_by(meter, alice):
-    used = [consume(meter, alice, f"e{n}", n, kind="max")[:2] for n in (3, 2, 9, 11)]
+def test_maximum_takes_what_it_grows_by(journal, alice):
+    meter = meter_of(journal, "max")
+    used = [consume(meter, alice, f"e{n}", n)[:2] for n in (3, 2, 9, 11)]
     assert used == [("accepted", 3), ("accepted", 3), ("accepted", 9), ("refused", 9)]
 
 
-def test_latest_value_may_fall(meter, alice):
-    used = [consume(meter, alice, f"e{n}", n, kind="latest")[:2] for n in (7, 2, 10)]
+def test_latest_value_may_fall(journal, alice):
+    meter = meter_of(journal, "latest")
+    used = [consume(meter, alice, f"e{n}", n)[:2] for n in (7, 2, 10)]
     assert used == [("accepted", 7), ("accepted", 2), ("accepted", 10)]
 
 
-def test_same_value_takes_once(meter, alice):
+def test_same_value_takes_once(journal, alice):
+    meter = meter_of(journal, "unique", value_property="who")
     seen = [
-        consume(meter, alice, f"e{n}", kind="unique", value=value, limit=2)[:2]
+        consume(meter, alice, f"e{n}", value=value, limit=2)[:2]
         for n, value in enumerate(["ann", "bea", "ann", "cat"])
     ]
     assert seen == [("accepted", 1), ("accepted", 2), ("accepted", 2), ("refused", 2)]
