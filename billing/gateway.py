@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import orjson
 import stripe
 from django.conf import settings
 from django.db import transaction
@@ -101,6 +102,37 @@ class BoundedClient(stripe.RequestsClient):
         """The parent's constructor sets a fixed timeout; ours depends on the caller."""
 
 
+class Unparsed(stripe.HTTPClient):
+    """Passes on what another transport answers, with the text of a success beside it.
+
+    The library parses every answer into ordered dicts, which we would throw away: for a page of
+    a hundred objects that costs five times as much as parsing its text once.
+    """
+
+    name = "unparsed"
+    TEXT = "latchkey-text"  # among the headers, which the library hands through as they are
+
+    def __init__(self, transport: stripe.HTTPClient) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        **_: Any,
+    ) -> tuple[str, int, Mapping[str, str]]:
+        text, status, answered = self._transport.request(method, url, headers or {}, post_data)
+        if 200 <= status < 300:
+            return "{}", status, {**answered, self.TEXT: text}
+        return text, status, answered
+
+    def close(self) -> None:
+        self._transport.close()  # type: ignore[no-untyped-call]
+
+
 _transport: stripe.HTTPClient | None = None
 
 
@@ -117,7 +149,7 @@ def _client(secret_key: str, api_base: str) -> stripe.StripeClient:
         secret_key,
         stripe_version=settings.STRIPE_API_VERSION,
         base_addresses={"api": api_base, "meter_events": api_base, "connect": api_base},
-        http_client=_transport or BoundedClient(),
+        http_client=Unparsed(_transport or BoundedClient()),
         max_network_retries=0,  # operations and the inbox retry, after a look at Stripe
     )
 
@@ -134,10 +166,17 @@ def _send(method: str, path: str, params: Mapping[str, Any], **options: str) -> 
     client = _client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)
     try:
         response = client.raw_request(method, path, **params, **options)
+        return _parsed(response.headers[Unparsed.TEXT])
     except stripe.StripeError as problem:
         count_error(code=_code_of(problem), path=path, at=now())
         raise
-    found = json.loads(response.body)
+
+
+def _parsed(text: str | bytes) -> Object:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as problem:
+        raise stripe.APIError("Stripe's answer was cut off or is no JSON.") from problem
     assert isinstance(found, dict)
     return found
 

@@ -6,6 +6,7 @@ Pure functions from the dicts of `settings.STRIPE_API_VERSION` to plain facts.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, overload
 
 Object = dict[str, Any]
@@ -115,8 +116,14 @@ def monthly_minor(price: Object, quantity: int) -> int:
     recurring = price.get("recurring")
     if not recurring or recurring["usage_type"] != "licensed" or price["unit_amount"] is None:
         return 0
-    months = MONTHS_IN[recurring["interval"]] * recurring["interval_count"]
-    return int(Fraction(price["unit_amount"] * quantity) / months + Fraction(1, 2))
+    interval, count = recurring["interval"], recurring["interval_count"]
+    return _per_month(price["unit_amount"] * quantity, interval, count)
+
+
+@lru_cache(maxsize=1024)  # a page of a hundred subscriptions has few prices
+def _per_month(amount_minor: int, interval: str, count: int) -> int:
+    months = MONTHS_IN[interval] * count
+    return int(Fraction(amount_minor) / months + Fraction(1, 2))
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,21 @@ from datetime import datetime
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
-from entitlements.answers import answer_body
+from entitlements.answers import Holder, answer_body
 from entitlements.facts import facts_by_consumer
 from entitlements.models import Answer
 from entitlements.resolve import next_change
 
+CHECKED = (
+    "pk",
+    "consumer_id",
+    "body",
+    "version",
+    "changes_at",
+    "consumer__external_id",
+    "consumer__public_id",
+    "consumer__project_id",
+)
 StaleAnswer = tuple[Answer, str]  # and the text that it should be
 
 
@@ -33,15 +43,16 @@ def stale_answers(*, answer_ids: Collection[int], at: datetime) -> list[StaleAns
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        answers = list(_in_force(at).filter(pk__in=answer_ids).select_related("consumer"))
-        facts = facts_by_consumer(consumer_ids=[answer.consumer_id for answer in answers])
-    stale = []
-    for answer in answers:
-        known = facts[answer.consumer_id]
-        right = answer_body(answer.consumer, known, at, answer.version)
-        if right != answer.body or answer.changes_at != next_change(known.grants, at):
-            stale.append((answer, right))
-    return stale
+        rows = list(_in_force(at).filter(pk__in=answer_ids).values_list(*CHECKED))
+        facts = facts_by_consumer(consumer_ids=[row[1] for row in rows])
+    stale = {}
+    for pk, consumer_id, body, version, changes_at, *names in rows:
+        known = facts[consumer_id]
+        right = answer_body(Holder(*names), known, at, version)
+        if right != body or changes_at != next_change(known.grants, at):
+            stale[pk] = right
+    answers = Answer.objects.select_related("consumer").in_bulk(list(stale))
+    return [(answers[pk], right) for pk, right in stale.items() if pk in answers]
 
 
 def _in_force(at: datetime) -> QuerySet[Answer]:

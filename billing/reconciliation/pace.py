@@ -36,6 +36,7 @@ class Pace:
 
     def read(self, path: str, **params: Any) -> gateway.Object:
         """GET, tried again a few times when Stripe is busy or away. Raises as `gateway.read`."""
+        gateway.refuse_inside_transaction()
         for nap in NAPS:
             self.wait()
             try:

@@ -20,6 +20,7 @@ from keystore.doorbell import ring
 from keystore.models import Project
 
 LEASE = timedelta(seconds=60)
+RENEWED_AFTER = timedelta(seconds=10)  # so the longest read of a page ends within the lease
 CLAIM_LOCK = 7_203  # held for the moment of a claim, so that two workers see each other
 TASK = "billing.tasks.work_reconciliations"
 UNFINISHED = (RunState.WAITING, RunState.RUNNING)
@@ -52,10 +53,13 @@ class Hold:
         if not rows.update(**changes):
             raise LeaseLost
         self.lease_until = changes.get("lease_until", self.lease_until)
-        self.run.refresh_from_db()
+        for name, value in changes.items():
+            setattr(self.run, name, value)
 
     def renew(self, at: datetime) -> None:
-        self.save(lease_until=_later(at + LEASE, self.lease_until))
+        """Before each step; written when `RENEWED_AFTER` of the lease is used up."""
+        if self.lease_until - at < LEASE - RENEWED_AFTER:
+            self.save(lease_until=_later(at + LEASE, self.lease_until))
 
 
 def _later(wanted: datetime, held: datetime) -> datetime:

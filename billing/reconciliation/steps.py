@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, Min
+from django.db.models import Min
 
 from billing import gateway
 from billing.models import (
@@ -89,7 +89,7 @@ def list_page(hold: Hold, clock: Clock) -> None:
         at=at,
     )
     with transaction.atomic():
-        compared = F("compared") + len(page["data"])
+        compared = run.compared + len(page["data"])
         if page["has_more"]:
             cursor = page["data"][-1]["id"]
             hold.save(cursor=cursor, compared=compared, troubled_since=None)
@@ -157,7 +157,7 @@ def compare(hold: Hold, clock: Clock) -> None:
     with transaction.atomic():
         kept = drifts.keep_found(run=run, found=settled, causes=why, at=at)
         drifts.keep_open(run=run, unsettled=unsettled)
-        _done(hold, found=F("found") + kept)
+        _done(hold, found=run.found + kept)
 
 
 def check_answers(hold: Hold, clock: Clock) -> None:
@@ -168,11 +168,11 @@ def check_answers(hold: Hold, clock: Clock) -> None:
     why = {each.key: causes.OWN_CAUSES[each.kind] for each in found}
     with transaction.atomic():
         kept = drifts.keep_found(run=run, found=found, causes=why, at=at)
-        compared = F("compared") + number
+        compared = run.compared + number
         if last is not None:
-            hold.save(cursor=str(last), found=F("found") + kept, compared=compared)
+            hold.save(cursor=str(last), found=run.found + kept, compared=compared)
         else:
-            _done(hold, found=F("found") + kept, compared=compared)
+            _done(hold, found=run.found + kept, compared=compared)
 
 
 def tidy(hold: Hold, clock: Clock) -> None:

@@ -110,6 +110,7 @@ def _save_unless_lost(hold: Hold, **changes: object) -> None:
 
 
 def _tell(run: ReconciliationRun) -> None:
+    run.refresh_from_db()  # repairs have counted beside us
     log = logger.error if run.state == RunState.FAILED else logger.info
     log(
         "reconciliation.ended",

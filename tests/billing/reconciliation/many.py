@@ -27,6 +27,17 @@ LISTS = {
 }
 
 
+def make_crowd(shop, settle, sandbox, times):
+    """`times` copies of one subscriber in our tables; what it takes to copy them at Stripe too."""
+    shop.sell_to("alice")
+    settle()
+    holder = shop.holders["alice"]
+    objects = template_of(sandbox, holder)
+    names, _ = names_of(holder, objects)
+    copy_rows(holder, names, times)
+    return objects, names
+
+
 def tail(number):
     return f"_{number:06d}"
 
@@ -143,7 +154,7 @@ class Lists(stripe.HTTPClient):
             for path, kind in LISTS.items()
         }
         self.names, self.times = names, times
-        self.cpu_seconds, self.pages = 0.0, 0
+        self.cpu_seconds, self.pages, self.in_transaction = 0.0, 0, 0
 
     def request(self, method, url, headers, post_data=None, **_):
         began = time.process_time()
@@ -157,6 +168,7 @@ class Lists(stripe.HTTPClient):
         more = json.dumps(bool(texts) and end < self.times)
         body = f'{{"object": "list", "has_more": {more}, "data": [{",".join(data)}]}}'
         self.pages += 1
+        self.in_transaction += connection.in_atomic_block
         self.cpu_seconds += time.process_time() - began
         return body, 200, {}
 
