@@ -68,14 +68,12 @@ def test_without_redis_a_process_admits_its_share_and_no_more(stack, without_red
     stack.wait_for("access", lambda: "basic" in bought_by_return(stack, checkout, user))
     caller = SimpleNamespace(key=stack.claim(checkout))
 
-    began = time.monotonic()
     answers = [verify(stack, caller) for _ in range(SHARE_OF_BASIC + 20)]
-    refilled = int(time.monotonic() - began) + 1
 
-    admitted = [answer.status for answer in answers].count(200)
-    assert SHARE_OF_BASIC <= admitted <= SHARE_OF_BASIC + refilled
+    assert [answer.status for answer in answers].count(200) == SHARE_OF_BASIC
     refused = next(answer for answer in answers if answer.status != 200)
-    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert refused.status == 429
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
 
 
 def bought_by_return(stack, checkout, user):
