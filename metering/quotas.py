@@ -94,17 +94,13 @@ def take(
     if not standing.terms.entitled:
         return Verdict(False, "feature_not_entitled", nothing_left(), None)
     event_id = event_id or new_id("use")
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            CONSUME,
-            [
-                *(meter.project_id, consumer.pk, meter.pk, api and api.pk, key and key.pk),
-                *(source, event_id, _fingerprint(consumer, meter, quantity)),
-                *(quantity, "", at, at, at, "{}", meter.aggregation, meter.feature_id is not None),
-                *terms_for_sql(standing, meter),
-            ],
-        )
-        outcome, event, *figures = cursor.fetchone()
+    asked = [
+        *(meter.project_id, consumer.pk, meter.pk, api and api.pk, key and key.pk),
+        *(source, event_id, _fingerprint(consumer, meter, quantity)),
+        *(quantity, "", at, at, at, "{}", meter.aggregation, meter.feature_id is not None),
+        *terms_for_sql(standing, meter),
+    ]
+    outcome, event, *figures = row_of(CONSUME, asked)
     if outcome == "conflict":
         raise EventConflict(f"The event {event_id!r} is another use: send a new id for this one.")
     left = left_after(standing, figures) if figures[0] is not None else None
@@ -116,6 +112,14 @@ def take(
         event=event,
         repeated=outcome == "duplicate",
     )
+
+
+def row_of(query: str, arguments: list[Any]) -> tuple[Any, ...]:
+    """The one row that an SQL function returns; it is one transaction."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(query, arguments)
+        found: tuple[Any, ...] = cursor.fetchone()
+    return found
 
 
 def standing_of(*, consumer: Consumer, meter: Meter, at: datetime) -> Standing:

@@ -119,3 +119,9 @@ def test_five_left_and_thirty_at_once_give_exactly_five(meter, alice):
     assert outcomes.count("accepted") == 5
     assert outcomes.count("refused") == 25
     assert QuotaBalance.objects.get().used == Decimal(10)
+
+
+def test_refusal_writes_nothing_into_the_ledger(meter, alice):
+    pack = give(meter, alice, 5)
+    consume(meter, alice, "one", 16)
+    assert not pack.entries.exists()
