@@ -20,6 +20,7 @@ BEAT: dict[str, float] = {
     "keystore.tasks.deliver_hooks": 10,
     "keystore.tasks.wipe_old_claims": HOUR,
     "keystore.tasks.prune_messages": 5 * MINUTE,
+    "keystore.tasks.forget_changes": MINUTE,
     "keystore.tasks.prune_stored_answers": 24 * HOUR,
     "entitlements.tasks.refresh_due_answers": 15,
     "entitlements.tasks.give_batches": 10,

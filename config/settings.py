@@ -113,6 +113,14 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 # Web processes that share the rate limits while Redis is down: each takes its part.
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
 
+# --- The hot way ----------------------------------------------------------------------------------
+# Answers the few questions that are asked all the time before Django; off: Django answers all.
+FRONT_DOOR = env.bool("FRONT_DOOR", default=True)
+# Holds answers in each web process until somebody changes them. One value for every process, since
+# whoever takes access away waits until no other process holds it.
+PUSH_CACHE = env.bool("PUSH_CACHE", default=True)
+PUSH_CACHE_MEGABYTES = env.int("PUSH_CACHE_MEGABYTES", default=64)
+
 # --- Staff --------------------------------------------------------------------------------------
 # required: nobody opens the admin without a second factor. optional: whoever has one must use it.
 STAFF_SECOND_FACTOR = env(

@@ -1,4 +1,4 @@
-"""What granian serves."""
+"""What granian serves: the front door, and Django behind it."""
 
 import os
 
@@ -6,8 +6,13 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_wsgi_application()
+django = get_wsgi_application()
+
+from django.conf import settings  # noqa: E402  needs the settings to be named
 
 from config.checks import refuse_dangerous_settings  # noqa: E402  needs the apps to be loaded
+from config.frontdoor import front_door  # noqa: E402  needs the apps to be loaded
 
 refuse_dangerous_settings()
+
+application = front_door(django) if settings.FRONT_DOOR else django

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_in
+from django.db.backends.signals import connection_created
 from django.http import HttpRequest
 
 
@@ -12,6 +13,10 @@ class KeystoreApp(AppConfig):
 
     def ready(self) -> None:
         import_module("keystore.openapi")  # the schema generator knows what was imported
+        withdrawals = import_module("keystore.withdrawals")
+        connection_created.connect(
+            withdrawals.watch_connection, dispatch_uid="keystore.watch_connection"
+        )
         user_logged_in.connect(note_login, dispatch_uid="keystore.note_login")
 
 

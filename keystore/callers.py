@@ -1,5 +1,6 @@
 """Who a request to a project's API speaks for."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from keystore.models import ApiKey, App, Project
@@ -21,4 +22,9 @@ class Caller:
         return f"app:{self.app.public_id}"
 
     def may(self, scope: str) -> bool:
-        return "*" in self.key.scopes or scope in self.key.scopes
+        return holds_scope(self.key.scopes, scope)
+
+
+def holds_scope(scopes: Collection[str], wanted: str) -> bool:
+    """Whether scopes of a key cover `wanted`; "*" covers all."""
+    return "*" in scopes or wanted in scopes

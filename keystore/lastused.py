@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from datetime import datetime
+from typing import Protocol
 
 from django.db import connection, transaction
 
@@ -72,6 +73,11 @@ _notes = UseNotes()
 os.register_at_fork(after_in_child=_notes._reset)
 
 
-def note_use(*, key: ApiKey, at: datetime) -> None:
+class HasId(Protocol):
+    @property
+    def pk(self) -> int: ...
+
+
+def note_use(*, key: HasId, at: datetime) -> None:
     """Remember that `key` was used at the instant `at`. Never touches the database."""
     _notes.note(key.pk, at)

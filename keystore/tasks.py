@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from config.clock import now
-from keystore import delivery, handover, outbox, stored_answers
+from keystore import changelog, delivery, handover, outbox, stored_answers
 
 
 @shared_task
@@ -28,3 +28,9 @@ def deliver_hooks() -> int:
 def prune_messages() -> int:
     """Forget what was told long ago."""
     return outbox.forget_old_messages(at=now())
+
+
+@shared_task
+def forget_changes() -> int:
+    """Empty the log of changes of what every process has heard of."""
+    return changelog.forget_old_changes(at=now())

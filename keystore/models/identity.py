@@ -9,6 +9,7 @@ from django.db.models import F, Q
 from django.utils.timezone import now
 
 from keystore.ids import new_id
+from keystore.lifetime import has_ended, is_on
 from keystore.limits import Limit
 from keystore.masking import masked
 
@@ -230,12 +231,13 @@ class ApiKey(models.Model):
         return f"key:{self.counts_as or self.public_id}"
 
     def has_expired(self, at: datetime) -> bool:
-        return self.expires_at is not None and self.expires_at <= at
+        return has_ended(self.expires_at, at)
 
     def is_usable(self, at: datetime) -> bool:
         """Whether the key opens anything at the instant `at`."""
-        switched_off = self.disabled_at or (self.app is not None and not self.app.is_active)
-        return not (self.revoked_at or switched_off or self.has_expired(at))
+        app_is_active = self.app is None or self.app.is_active
+        switched_on = is_on(self.revoked_at, self.disabled_at, app_is_active)
+        return switched_on and not self.has_expired(at)
 
 
 class KeyClaim(models.Model):

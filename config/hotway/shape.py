@@ -1,0 +1,84 @@
+"""Which requests are plain enough to be answered before Django: everything odd is Django's.
+
+Nothing is decided here that Django decides: hosts and TLS are judged by Django's own request
+object, once for each combination that comes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.cookies import CookieError
+from io import BytesIO
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.wsgi import WSGIRequest
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+MOST_SURROUNDINGS = 500
+# Any of these makes a request one for Django. Most mean nothing to the hot paths; what they
+# would mean is Django's to know.
+ODD = frozenset(
+    {
+        "HTTP_COOKIE",
+        "HTTP_EXPECT",
+        "HTTP_IF_MATCH",
+        "HTTP_IF_MODIFIED_SINCE",
+        "HTTP_IF_UNMODIFIED_SINCE",
+        "HTTP_RANGE",
+        "HTTP_TRANSFER_ENCODING",
+        "HTTP_UPGRADE",
+        "HTTP_CONTENT_ENCODING",
+    }
+)
+PLAIN_ACCEPT = frozenset({"*/*", "application/json", "application/json, */*"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a hot path says; `varying` are the headers that differ from answer to answer."""
+
+    status: int
+    body: bytes
+    varying: dict[str, str]
+
+
+class Surroundings:
+    """Remembers which hosts and schemes Django takes as they are, and whether over TLS."""
+
+    def __init__(self) -> None:
+        proxy = settings.SECURE_PROXY_SSL_HEADER
+        self._proxy = proxy[0] if proxy else ""
+        self._known: dict[tuple[object, ...], bool] = {}
+
+    def secure(self, environ: Environ) -> bool | None:
+        """Whether the request came over TLS; None when it is not for us."""
+        get = environ.get
+        seen = (
+            get("HTTP_HOST"),
+            get("wsgi.url_scheme"),
+            get(self._proxy),
+            get("HTTP_ACCEPT"),
+            get("SCRIPT_NAME"),
+        )
+        found = self._known.get(seen)
+        if found is None:
+            return self._judge(seen, environ)
+        return found
+
+    def _judge(self, seen: tuple[object, ...], environ: Environ) -> bool | None:
+        request = WSGIRequest({**environ, "wsgi.input": BytesIO()})
+        try:
+            request.get_host()
+        except (DisallowedHost, CookieError):
+            return None
+        secure = request.is_secure()
+        accepts = environ.get("HTTP_ACCEPT", "*/*") in PLAIN_ACCEPT
+        redirected = settings.SECURE_SSL_REDIRECT and not secure
+        if environ.get("SCRIPT_NAME") or redirected or not accepts:
+            return None
+        if len(self._known) < MOST_SURROUNDINGS:
+            self._known[seen] = secure
+        return secure

@@ -1,0 +1,110 @@
+"""PostgreSQL straight through libpq, by prepared statements, on a connection per thread.
+
+For the few questions that are asked tens of thousands of times a second: it costs a third of
+what the ORM's way costs. Everything is text in both directions.
+"""
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import psycopg
+from django.db import connections
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+# What Django keeps in its parameters that is not libpq's.
+NOT_LIBPQ = {"context", "cursor_factory", "prepare_threshold"}
+IN_UTC = " -c TimeZone=UTC -c DateStyle=ISO"
+
+Row = tuple[str | None, ...]
+
+
+class LineDown(Exception):
+    """The database could not be reached, or refused the statement."""
+
+
+@dataclass
+class Line:
+    """One connection, and the names of the statements that it knows."""
+
+    connection: pq.PGconn
+    process: int
+    prepared: set[bytes] = field(default_factory=set)
+
+
+class Lines(threading.local):
+    """The line of each thread."""
+
+    line: Line | None = None
+
+    def rows(self, name: bytes, sql: bytes, values: Sequence[str | None]) -> list[Row]:
+        """What the statement `name` answers. It may run twice when the connection was lost."""
+        given = [None if value is None else value.encode() for value in values]
+        line = self.line
+        if line is not None and line.process == os.getpid():
+            try:
+                return _ask(line, name, sql, given)
+            except LineDown:
+                was_lost = line.connection.status != pq.ConnStatus.OK
+                self.hang_up()
+                if not was_lost:
+                    raise
+        self.line = Line(connect(), os.getpid())
+        try:
+            return _ask(self.line, name, sql, given)
+        except LineDown:
+            self.hang_up()
+            raise
+
+    def hang_up(self) -> None:
+        """End the connection. That of a parent process is left alone."""
+        line, self.line = self.line, None
+        if line is not None and line.process == os.getpid():
+            line.connection.finish()
+
+
+def connect() -> pq.PGconn:
+    """A connection by Django's own settings. Raises LineDown."""
+    settings = connections["default"].get_connection_params()
+    known = {name: value for name, value in settings.items() if name not in NOT_LIBPQ}
+    known["options"] = f"{known.get('options', '')}{IN_UTC}"
+    connection = pq.PGconn.connect(make_conninfo(**cast(dict[str, Any], known)).encode())
+    if connection.status != pq.ConnStatus.OK:
+        connection.finish()
+        raise LineDown("no connection to PostgreSQL")
+    return connection
+
+
+def prepare(connection: pq.PGconn, name: bytes, sql: bytes) -> None:
+    """Make a statement known under a name. Raises LineDown."""
+    made = connection.prepare(name, sql)
+    if made.status != pq.ExecStatus.COMMAND_OK:
+        raise LineDown(made.error_message.decode(errors="replace").strip())
+
+
+def _ask(line: Line, name: bytes, sql: bytes, given: list[bytes | None]) -> list[Row]:
+    try:
+        if name not in line.prepared:
+            prepare(line.connection, name, sql)
+            line.prepared.add(name)
+        result = line.connection.exec_prepared(name, given)
+    except psycopg.Error as error:
+        raise LineDown(str(error)) from error
+    if result.status != pq.ExecStatus.TUPLES_OK:
+        raise LineDown(result.error_message.decode(errors="replace").strip())
+    return rows_of(result)
+
+
+def rows_of(result: pq.PGresult) -> list[Row]:
+    """The rows of a result as texts."""
+    columns = range(result.nfields)
+    return [
+        tuple(
+            None if (value := result.get_value(row, column)) is None else str(value, "utf-8")
+            for column in columns
+        )
+        for row in range(result.ntuples)
+    ]

@@ -1,0 +1,35 @@
+"""The answer about a user, before Django and without it."""
+
+from tests.hotway.conftest import call, environ_of
+
+PATH = "/api/v1/entitlements"
+
+
+def ask(door, key, user_id="alice", **more):
+    return call(door, environ_of(PATH, query=f"user_id={user_id}", HTTP_X_API_KEY=key, **more))
+
+
+def refuse(*given, **named):
+    raise AssertionError("this went to Django")
+
+
+def test_hot_answer_is_djangos_answer(hot, backend_key, alice, give):
+    give(alice)
+    door = hot(cached=False)
+    by_django = ask(door, backend_key)
+    door.django = refuse
+
+    assert ask(door, backend_key).told() == by_django.told()
+    assert by_django.status == "200 OK"
+
+
+def test_cached_answer_is_djangos_answer(hot, backend_key, alice, give, monkeypatch):
+    give(alice)
+    door = hot()
+    by_django = ask(door, backend_key)
+    door.django = refuse
+    ask(door, backend_key)
+    assert len(door.cache) == 2
+    monkeypatch.setattr("config.hotway.entitlements.find", refuse)
+
+    assert ask(door, backend_key).told() == by_django.told()
