@@ -8,12 +8,12 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import psycopg
 from django.db import connections
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
+from psycopg.pq.abc import PGconn, PGresult
 
 # What Django keeps in its parameters that is not libpq's.
 NOT_LIBPQ = {"context", "cursor_factory", "prepare_threshold"}
@@ -30,7 +30,7 @@ class LineDown(Exception):
 class Line:
     """One connection, and the names of the statements that it knows."""
 
-    connection: pq.PGconn
+    connection: PGconn
     process: int
     prepared: set[bytes] = field(default_factory=set)
 
@@ -66,19 +66,19 @@ class Lines(threading.local):
             line.connection.finish()
 
 
-def connect() -> pq.PGconn:
+def connect() -> PGconn:
     """A connection by Django's own settings. Raises LineDown."""
     settings = connections["default"].get_connection_params()
     known = {name: value for name, value in settings.items() if name not in NOT_LIBPQ}
     known["options"] = f"{known.get('options', '')}{IN_UTC}"
-    connection = pq.PGconn.connect(make_conninfo(**cast(dict[str, Any], known)).encode())
+    connection = pq.PGconn.connect(make_conninfo(**known).encode())
     if connection.status != pq.ConnStatus.OK:
         connection.finish()
         raise LineDown("no connection to PostgreSQL")
     return connection
 
 
-def prepare(connection: pq.PGconn, name: bytes, sql: bytes) -> None:
+def prepare(connection: PGconn, name: bytes, sql: bytes) -> None:
     """Make a statement known under a name. Raises LineDown."""
     made = connection.prepare(name, sql)
     if made.status != pq.ExecStatus.COMMAND_OK:
@@ -98,7 +98,7 @@ def _ask(line: Line, name: bytes, sql: bytes, given: list[bytes | None]) -> list
     return rows_of(result)
 
 
-def rows_of(result: pq.PGresult) -> list[Row]:
+def rows_of(result: PGresult) -> list[Row]:
     """The rows of a result as texts."""
     columns = range(result.nfields)
     return [

@@ -33,12 +33,20 @@ class Bus(Protocol):
 class Held(Protocol):
     """A value that changes of other things than its name make untrue."""
 
-    tags: tuple[str, ...]
-    size: int
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+
+    @property
+    def size(self) -> int: ...
 
 
 class PushCache:
     """Names -> values. The name is a tag itself; objects may depend on more of them."""
+
+    _values: dict[str, bytes | Held]
+    _names: dict[str, set[str]]  # of the values that depend on a tag
+    _bytes: int
+    _lease_until: float
 
     def __init__(
         self,
@@ -142,8 +150,8 @@ class PushCache:
     def _clear(self) -> None:
         self._changes += 1
         self._lease_until = 0.0
-        self._values: dict[str, bytes | Held] = {}
-        self._names: dict[str, set[str]] = {}
+        self._values = {}
+        self._names = {}
         self._bytes = 0
 
     def _reset(self) -> None:
