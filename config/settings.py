@@ -202,6 +202,9 @@ RECONCILIATION_REQUESTS_PER_SECOND = env.float("RECONCILIATION_REQUESTS_PER_SECO
 # --- Usage ----------------------------------------------------------------------------------------
 # Whole months of single events that `manage.py usage prune` leaves; 0 keeps all. Totals stay.
 USAGE_RETENTION_MONTHS = env.int("USAGE_RETENTION_MONTHS", default=13)
+# For so long after a billing period ends, late usage still counts in it; later it is an adjustment
+# of the next one. Stripe closes an invoice an hour after its period.
+USAGE_GRACE_MINUTES = env.int("USAGE_GRACE_MINUTES", default=45)
 
 # --- Catalogue: price ids and limits that `manage.py catalog` reads ------------------------------
 CATALOG_VARIABLES = {
