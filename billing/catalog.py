@@ -15,6 +15,7 @@ from billing.catalog_diff import (
     compare_tables,
     wanted_rows,
 )
+from billing.catalog_meters import find_meter, link_meters, settle_meter
 from billing.catalog_places import CatalogMistake
 from billing.catalog_spec import PriceSpec, ProjectSpec
 from billing.catalog_stripe import marked_row, price_of, read_stripe
@@ -27,7 +28,7 @@ from billing.catalog_tables import (
     write_row,
     write_rows,
 )
-from billing.models import Operation, OperationKind, OperationState
+from billing.models import MeterLink, Operation, OperationKind, OperationState
 from billing.models.operations import OPEN_STATES
 from billing.operations import Kind, OperationPending, find_by_mark, register, run_operation, want
 from config.errors import Unavailable
@@ -73,6 +74,7 @@ def push(*, project: ProjectSpec, actor: str, clock: Callable[[], datetime]) -> 
     for _ in range(ROUNDS):
         stripe = read_stripe()
         _require_adopted(project, stripe)
+        link_meters(row, stripe)
         wanted = wanted_rows(choose_prices(project, read_rows(row), stripe))
         left = compare_stripe(project, row.pk, read_rows(row), stripe)
         if not left:
@@ -116,8 +118,8 @@ def _require_adopted(project: ProjectSpec, stripe: StripeState) -> None:
             found = stripe.prices.get(price.stripe_id)
             if price.is_adopted and (found is None or found.terms is None):
                 raise CatalogMistake(
-                    f"{price.stripe_id} of plan {plan.code!r} is not a per-unit price of this "
-                    "Stripe account: check the id and whether the key is of the same mode."
+                    f"{price.stripe_id} of plan {plan.code!r} is not a per-unit or metered price "
+                    "of this Stripe account: check the id and whether the key is of the same mode."
                 )
 
 
@@ -159,6 +161,7 @@ def pull(*, project: Project, at: datetime) -> tuple[ProjectSpec, list[Change]]:
     the file should say now. An id that Stripe does not list is left alone.
     """
     stripe = read_stripe()
+    link_meters(project, stripe)
     rows = read_rows(project)
     plans = {plan.code for plan in project.plans.all()}
     wanted = []
@@ -204,7 +207,9 @@ def _lookup_key(row: PriceRow, stripe: StripeState) -> str:
 
 def settle_price(operation: Operation, found: gateway.Object) -> None:
     """A price that was made is on sale, also when the push that wanted it is gone."""
-    row = marked_row(price_of(found))
+    links = MeterLink.objects.filter(project=operation.project)
+    meters = dict(links.values_list("stripe_meter_id", "event_name"))
+    row = marked_row(price_of(found, meters))
     if row is not None:
         write_row(operation.project, row)
 
@@ -256,3 +261,5 @@ def install() -> None:
         is_price = kind in (OperationKind.CREATE_PRICE, OperationKind.UPDATE_PRICE)
         settle = settle_price if is_price else _settle_nothing
         register(kind, Kind(settle=settle, fail=_fail_nothing, find=find))
+    for kind in (OperationKind.CREATE_METER, OperationKind.UPDATE_METER):
+        register(kind, Kind(settle=settle_meter, fail=_fail_nothing, find=find_meter))

@@ -29,12 +29,22 @@ class StripeProduct:
 
 
 @dataclass(frozen=True)
+class StripeMeter:
+    stripe_id: str
+    event_name: str
+    display_name: str
+    formula: str
+    active: bool
+
+
+@dataclass(frozen=True)
 class StripeState:
-    """Stripe's side of the catalogue. `features` are ids by lookup key."""
+    """Stripe's side of the catalogue. `features` are ids by lookup key, `meters` by event name."""
 
     products: Mapping[str, StripeProduct]
     prices: Mapping[str, StripePrice]
     features: Mapping[str, str]
+    meters: Mapping[str, StripeMeter]
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ def compare_tables(wanted: ProjectSpec, found: ProjectSpec | None) -> list[Chang
     )
     changes += _by_code("API", wanted.apis, found.apis, ("name",))
     changes += _by_code("feature", wanted.features, found.features, ("name", "kind"))
+    changes += _by_code("meter", wanted.meters, found.meters, METER_FIELDS)
     changes += _by_code("plan", wanted.plans, found.plans, PLAN_FIELDS)
     for plan in wanted.plans:
         known = next((one for one in found.plans if one.code == plan.code), None)
@@ -97,6 +108,10 @@ def compare_tables(wanted: ProjectSpec, found: ProjectSpec | None) -> list[Chang
     return changes
 
 
+METER_FIELDS = (
+    *("name", "unit", "aggregation", "value_property", "feature"),
+    *("dimensions", "thresholds", "stripe_event_name"),
+)
 PLAN_FIELDS = (
     *("name", "rank", "api", "limit_per_minute"),
     *("issues_key", "allows_many", "public"),

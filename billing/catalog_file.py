@@ -11,11 +11,20 @@ from billing.catalog_places import LARGEST, SMALLER, CatalogMistake, Entries, Pl
 from billing.catalog_spec import (
     ApiSpec,
     FeatureSpec,
+    MeterSpec,
     PlanFeatureSpec,
     PlanSpec,
     PriceSpec,
     ProjectSpec,
     Terms,
+)
+from billing.catalog_usage import (
+    USAGE_KEYS,
+    meter_tree,
+    read_meter,
+    read_usage,
+    require_distinct_meters,
+    usage_tree,
 )
 from billing.models import PriceKind
 from billing.origins import origin_of
@@ -27,7 +36,10 @@ INTERVALS = ("day", "week", "month", "year")
 LONGEST_NAME = 200
 MOST_GRACE_DAYS = 365
 MOST_INTERVALS = 1095  # Stripe bills at least every three years
-PROJECT_KEYS = ("number", "name", "allowed_origins", "grace_days", "apis", "features", "plans")
+PROJECT_KEYS = (
+    *("number", "name", "allowed_origins", "grace_days"),
+    *("apis", "features", "meters", "plans"),
+)
 PLAN_KEYS = (
     *("name", "rank", "api", "limit_per_minute", "issues_key", "allows_many", "public"),
     *("features", "prices"),
@@ -35,6 +47,7 @@ PLAN_KEYS = (
 PRICE_KEYS = (
     *("amount_minor", "currency", "interval", "interval_count", "kind"),
     *("stripe_id", "lookup_key"),
+    *USAGE_KEYS,
 )
 VALUE_KEYS = ("limit", "config", "reset", "enforcement")
 # Of several variables that are set for one plan, the first wins.
@@ -71,6 +84,13 @@ def _project(slug: str, place: Place) -> ProjectSpec:
             _feature(code, feature) for code, feature in given.mapping_of("features").items()
         ),
     )
+    features = [feature.code for feature in project.features]
+    meters = tuple(
+        read_meter(_code(code, meter), meter, features)
+        for code, meter in given.mapping_of("meters").items()
+    )
+    require_distinct_meters(place, meters)
+    project = replace(project, meters=meters)
     plans = tuple(_plan(code, plan, project) for code, plan in given.mapping_of("plans").items())
     _require_distinct_prices(place, plans)
     return replace(project, plans=plans)
@@ -102,7 +122,10 @@ def _plan(code: str, place: Place, project: ProjectSpec) -> PlanSpec:
         features=tuple(
             _value(feature, value, kinds) for feature, value in given.mapping_of("features").items()
         ),
-        prices=tuple(_price(item, f"{project.slug}_{code}") for item in given.items_of("prices")),
+        prices=tuple(
+            _price(item, f"{project.slug}_{code}", project.meters)
+            for item in given.items_of("prices")
+        ),
     )
 
 
@@ -139,38 +162,55 @@ def _limit(place: Place, most: int = LARGEST) -> int | None:
     return place.whole(0, most)
 
 
-def _price(place: Place, prefix: str) -> PriceSpec:
+def _price(place: Place, prefix: str, meters: Iterable[MeterSpec]) -> PriceSpec:
     given = place.mapping(PRICE_KEYS)
-    for name in ("amount_minor", "currency"):
-        if name not in given:
-            raise place.refuse(f"a price needs `{name}`.")
     interval = given.choice("interval", INTERVALS, "")
     kind = given.choice(
         "kind", PriceKind.values, PriceKind.RECURRING if interval else PriceKind.ONE_OFF
     )
+    if "meter" in given:
+        kind = PriceKind.METERED.value
+    for name in ("currency",) if "meter" in given else ("amount_minor", "currency"):
+        if name not in given:
+            raise place.refuse(f"a price needs `{name}`.")
     if (kind == PriceKind.ONE_OFF) == bool(interval):
         raise place.refuse("a one_off price has no interval, every other one has.")
-    terms = Terms(
-        amount_minor=given["amount_minor"].whole(),
-        currency=given["currency"].matching(CURRENCY, "a currency such as usd"),
-        interval=interval,
-        interval_count=given.whole("interval_count", 1, least=1, most=MOST_INTERVALS),
-        kind=kind,
-    )
+    terms = _terms(place, given, interval, kind, {meter.code: meter for meter in meters})
     stripe_id = given.text("stripe_id")
-    if kind == PriceKind.METERED and not stripe_id:
-        raise place.refuse("make a metered price at Stripe with its meter and give `stripe_id`.")
+    if kind == PriceKind.METERED and terms.usage is None and not stripe_id:
+        raise place.refuse("a metered price names its `meter`, or a `stripe_id` that has one.")
     return PriceSpec(
         lookup_key=given.text("lookup_key") or default_lookup_key(prefix, terms),
         terms=terms,
         stripe_id=stripe_id,
-        is_adopted=kind == PriceKind.METERED,
+        is_adopted=kind == PriceKind.METERED and terms.usage is None,
+    )
+
+
+def _terms(
+    place: Place, given: Entries, interval: str, kind: str, meters: Mapping[str, MeterSpec]
+) -> Terms:
+    usage = None
+    if "meter" in given:
+        usage, amount_minor = read_usage(place, given, meters)
+    else:
+        for name in (name for name in USAGE_KEYS if name in given):
+            raise given[name].refuse("only a price with a `meter` has this.")
+        amount_minor = given["amount_minor"].whole()
+    return Terms(
+        amount_minor=amount_minor,
+        currency=given["currency"].matching(CURRENCY, "a currency such as usd"),
+        interval=interval,
+        interval_count=given.whole("interval_count", 1, least=1, most=MOST_INTERVALS),
+        kind=kind,
+        usage=usage,
     )
 
 
 def default_lookup_key(prefix: str, terms: Terms) -> str:
     count = f"{terms.interval_count}" if terms.interval_count != 1 else ""
-    return f"{prefix}_{count}{terms.interval or 'once'}_{terms.currency}"
+    key = f"{prefix}_{count}{terms.interval or 'once'}_{terms.currency}"
+    return f"{key}_{terms.usage.meter}" if terms.usage else key
 
 
 def _code(code: str, place: Place) -> str:
@@ -246,11 +286,12 @@ def _project_tree(project: ProjectSpec) -> dict[str, Any]:
             feature.code: _filled(name=feature.name, kind=feature.kind)
             for feature in project.features
         },
-        plans={plan.code: _plan_tree(plan, project.slug, kinds) for plan in project.plans},
+        meters={meter.code: meter_tree(meter) for meter in project.meters},
+        plans={plan.code: _plan_tree(plan, project, kinds) for plan in project.plans},
     )
 
 
-def _plan_tree(plan: PlanSpec, slug: str, kinds: Mapping[str, str]) -> dict[str, Any]:
+def _plan_tree(plan: PlanSpec, project: ProjectSpec, kinds: Mapping[str, str]) -> dict[str, Any]:
     flags = {
         name: getattr(plan, name)
         for name in ("issues_key", "allows_many", "public")
@@ -261,7 +302,10 @@ def _plan_tree(plan: PlanSpec, slug: str, kinds: Mapping[str, str]) -> dict[str,
         **_filled(limit_per_minute=plan.limit_per_minute),
         **flags,
         "features": {value.code: _value_tree(value, kinds[value.code]) for value in plan.features},
-        "prices": [_price_tree(price, f"{slug}_{plan.code}") for price in plan.prices],
+        "prices": [
+            _price_tree(price, f"{project.slug}_{plan.code}", project.meters)
+            for price in plan.prices
+        ],
     }
 
 
@@ -276,14 +320,17 @@ def _value_tree(value: PlanFeatureSpec, kind: str) -> Any:
     return {**shown, "reset": str(value.reset), "enforcement": str(value.enforcement)}
 
 
-def _price_tree(price: PriceSpec, prefix: str) -> dict[str, Any]:
+def _price_tree(price: PriceSpec, prefix: str, meters: Iterable[MeterSpec]) -> dict[str, Any]:
     terms = price.terms
     usual = default_lookup_key(prefix, terms)
+    adopted = terms.kind == PriceKind.METERED and not terms.usage
     return {
-        "amount_minor": terms.amount_minor,
+        **(
+            usage_tree(terms.usage, meters) if terms.usage else {"amount_minor": terms.amount_minor}
+        ),
         **_filled(currency=terms.currency, interval=terms.interval),
         **({"interval_count": terms.interval_count} if terms.interval_count != 1 else {}),
-        **({"kind": str(terms.kind)} if terms.kind == PriceKind.METERED else {}),
+        **({"kind": str(terms.kind)} if adopted else {}),
         **_filled(stripe_id=price.stripe_id),
         **({"lookup_key": price.lookup_key} if price.lookup_key != usual else {}),
     }

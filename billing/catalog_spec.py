@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+USUAL_THRESHOLDS = (80, 100)
+
 
 @dataclass(frozen=True)
 class ApiSpec:
@@ -17,6 +19,21 @@ class FeatureSpec:
 
 
 @dataclass(frozen=True)
+class MeterSpec:
+    """What is counted. `stripe_event_name` "": its usage is not reported to Stripe."""
+
+    code: str
+    name: str = ""
+    unit: str = ""
+    aggregation: str = "sum"
+    value_property: str = ""
+    feature: str = ""  # whose limit it consumes; "": none
+    dimensions: tuple[str, ...] = ()
+    thresholds: tuple[int, ...] = USUAL_THRESHOLDS
+    stripe_event_name: str = ""
+
+
+@dataclass(frozen=True)
 class PlanFeatureSpec:
     """What a plan gives of a feature. `limit` None: unlimited, or not a limit."""
 
@@ -28,19 +45,55 @@ class PlanFeatureSpec:
 
 
 @dataclass(frozen=True)
+class Tier:
+    """Up to how many units (None: any number) each costs so much, and once `flat_amount`."""
+
+    up_to: int | None
+    unit_amount: str = "0"
+    flat_amount: str = "0"
+
+
+@dataclass(frozen=True)
+class UsageTerms:
+    """What usage costs. Amounts are exact decimals of the currency's smallest unit, as text.
+
+    `meter` is the event name that Stripe's meter listens to. Without tiers each unit costs
+    `unit_amount`; with `divide_by` each package of so many does.
+    """
+
+    meter: str
+    unit_amount: str = ""
+    tiers_mode: str = ""  # graduated or volume; "": no tiers
+    tiers: tuple[Tier, ...] = ()
+    divide_by: int = 1
+    round: str = "up"
+
+    def __str__(self) -> str:
+        what = f"{self.tiers_mode} tiers" if self.tiers else self.unit_amount
+        unit = self.meter if self.divide_by == 1 else f"{self.divide_by} {self.meter}"
+        return f"{what} per {unit}"
+
+
+@dataclass(frozen=True)
 class Terms:
-    """What a price costs. At Stripe it never changes: other terms are another price."""
+    """What a price costs. At Stripe it never changes: other terms are another price.
+
+    With `usage` it is metered, and `amount_minor` is the whole part of what a unit costs.
+    """
 
     amount_minor: int
     currency: str
     interval: str = ""  # "" for one-off
     interval_count: int = 1
     kind: str = "recurring"
+    usage: UsageTerms | None = None
 
     def __str__(self) -> str:
         every = f" per {self.interval}" if self.interval else " once"
         if self.interval_count != 1:
             every = f" per {self.interval_count} {self.interval}s"
+        if self.usage:
+            return f"{self.currency} {self.usage}, billed{every}"
         return f"{self.amount_minor} {self.currency}{every}"
 
 
@@ -86,4 +139,5 @@ class ProjectSpec:
     grace_days: int = 7
     apis: tuple[ApiSpec, ...] = ()
     features: tuple[FeatureSpec, ...] = ()
+    meters: tuple[MeterSpec, ...] = ()
     plans: tuple[PlanSpec, ...] = ()

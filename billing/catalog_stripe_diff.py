@@ -8,12 +8,15 @@ from billing.catalog_diff import (
     Change,
     Choice,
     PriceRow,
+    StripeMeter,
     StripePrice,
     StripeState,
     Wish,
     choose_prices,
 )
+from billing.catalog_meters import compare_meters
 from billing.catalog_spec import PlanSpec, PriceSpec, ProjectSpec
+from billing.catalog_usage import price_params
 from billing.models import OperationKind
 
 LONGEST_METADATA = 500
@@ -25,7 +28,7 @@ def compare_stripe(
 ) -> list[Change]:
     """What push would do at Stripe. `number`: the project's number in our tables."""
     choices = choose_prices(project, rows, stripe)
-    changes: list[Change] = []
+    changes = compare_meters(project, stripe)
     products = _products(project, choices, rows, stripe)
     for product_id, plans in products.items():
         changes += _product_changes(project, number, product_id, plans, stripe)
@@ -175,9 +178,11 @@ def _price_changes(
     marks = _marks(project, number, [choice.plan])
     what = f"price {price.lookup_key} of plan {choice.plan.code}"
     if found is None:
-        params = _new_price(price, product_id, marks)
+        params = _new_price(price, product_id, marks, stripe)
         wish = Wish(OperationKind.CREATE_PRICE, "/v1/prices", price.lookup_key, params)
-        is_ready = product_id in stripe.products
+        usage = price.terms.usage
+        meter = stripe.meters.get(usage.meter) if usage else None
+        is_ready = product_id in stripe.products and (usage is None or _is_active(meter))
         return [Change("stripe", "create", what, _why(price, stripe), wish if is_ready else None)]
     wanted: dict[str, Any] = {}
     if not found.active:
@@ -199,12 +204,26 @@ def _why(price: PriceSpec, stripe: StripeState) -> str:
     return f"{price.terms}, was {old.terms}" if old else str(price.terms)
 
 
-def _new_price(price: PriceSpec, product_id: str, marks: dict[str, str]) -> dict[str, Any]:
+def _is_active(meter: StripeMeter | None) -> bool:
+    return meter is not None and meter.active
+
+
+def _new_price(
+    price: PriceSpec, product_id: str, marks: dict[str, str], stripe: StripeState
+) -> dict[str, Any]:
     terms = price.terms
-    recurring = {"interval": terms.interval, "interval_count": terms.interval_count}
+    recurring: dict[str, Any] = {
+        "interval": terms.interval,
+        "interval_count": terms.interval_count,
+    }
+    amount: dict[str, Any] = {"unit_amount": terms.amount_minor}
+    if terms.usage:
+        meter = stripe.meters.get(terms.usage.meter)
+        recurring |= {"usage_type": "metered", "meter": meter.stripe_id if meter else ""}
+        amount = price_params(terms.usage)
     return {
         "product": product_id,
-        "unit_amount": terms.amount_minor,
+        **amount,
         "currency": terms.currency,
         **({"recurring": recurring} if terms.interval else {}),
         "lookup_key": price.lookup_key,

@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from billing.catalog_diff import PriceRow
+from billing.catalog_meters import read_meters, write_meters
 from billing.catalog_spec import (
     ApiSpec,
     FeatureSpec,
@@ -14,6 +15,7 @@ from billing.catalog_spec import (
     ProjectSpec,
     Terms,
 )
+from billing.catalog_usage import as_json, from_json
 from billing.models import BillingPolicy, Price, Purchase, Subscription
 from billing.provision import slot_of
 from config.errors import Conflict
@@ -23,6 +25,7 @@ from entitlements.services import refresh_plan_answers
 from keystore import audit
 from keystore.models import Api, Project
 from keystore.services import set_plan_limit
+from metering.models import Meter
 
 ACTOR = "system"
 
@@ -45,6 +48,7 @@ def read_project(project: Project) -> ProjectSpec:
         features=tuple(
             FeatureSpec(one.code, one.name, one.kind) for one in project.features.order_by("pk")
         ),
+        meters=read_meters(project),
         plans=tuple(_plan_spec(plan) for plan in plans.order_by("rank", "pk")),
     )
 
@@ -80,7 +84,14 @@ def read_rows(project: Project) -> list[PriceRow]:
             plan=row.plan.code,
             stripe_id=row.stripe_price_id,
             product_id=row.stripe_product_id,
-            terms=Terms(row.amount_minor, row.currency, row.interval, row.interval_count, row.kind),
+            terms=Terms(
+                amount_minor=row.amount_minor,
+                currency=row.currency,
+                interval=row.interval,
+                interval_count=row.interval_count,
+                kind=row.kind,
+                usage=from_json(row.usage_terms),
+            ),
             active=row.active,
         )
         for row in rows
@@ -108,6 +119,7 @@ def write_project(spec: ProjectSpec, *, actor: str, at: datetime) -> Project:
             code=feature.code,
             defaults={"name": feature.name, "kind": feature.kind},
         )
+    write_meters(project, spec.meters)
     for plan in spec.plans:
         _write_plan(project, plan, before, actor, at)
     project.plans.exclude(code__in=[plan.code for plan in spec.plans]).update(public=False)
@@ -223,7 +235,15 @@ def write_row(project: Project, row: PriceRow) -> Price:
             "currency": row.terms.currency,
             "interval": row.terms.interval,
             "interval_count": row.terms.interval_count,
+            "meter": _meter_of(project, row.terms),
+            "usage_terms": as_json(row.terms.usage),
             "active": row.active,
         },
     )
     return price
+
+
+def _meter_of(project: Project, terms: Terms) -> Meter | None:
+    if terms.usage is None:
+        return None
+    return project.meters.filter(stripe_event_name=terms.usage.meter).order_by("pk").first()

@@ -22,6 +22,7 @@ from billing.models import (
     Subscription,
 )
 from billing.operations import run_operation, want
+from billing.prices import by_usage_last, usage_prices_beside
 from billing.projections import project_checkout
 from billing.sync import NotOurs, sync_customer
 from config.errors import Conflict, InvalidInput, NotFound
@@ -71,7 +72,8 @@ def find_price(*, project: Project, stripe_price_id: str = "", plan_code: str = 
         row = rows.filter(stripe_price_id=stripe_price_id).first()
         where, asked = "body.price_id", stripe_price_id
     else:
-        row = rows.filter(plan__code=plan_code).order_by("-pk").first()
+        of_plan = rows.filter(plan__code=plan_code)
+        row = of_plan.order_by(by_usage_last(), "-pk").first()
         where, asked = "body.plan", plan_code
     if row is not None:
         return row
@@ -228,13 +230,22 @@ def _session_params(checkout: Checkout, holder: StripeCustomer) -> dict[str, obj
         "mode": checkout.mode,
         "customer": holder.stripe_customer_id,
         "client_reference_id": checkout.consumer.public_id,
-        "line_items": [{"price": checkout.price.stripe_price_id, "quantity": checkout.quantity}],
+        "line_items": _line_items(checkout),
         # Every buyer comes back through us, so that access never waits for a webhook.
         "success_url": f"{settings.PUBLIC_URL}/checkout/return?session_id={{CHECKOUT_SESSION_ID}}",
         "cancel_url": checkout.cancel_url or f"{settings.PUBLIC_URL}/checkout/cancelled",
         "metadata": mark,
         follows: {"metadata": mark},
     }
+
+
+def _line_items(checkout: Checkout) -> list[dict[str, object]]:
+    """The price, and what the plan bills by usage with it; of usage nobody buys a quantity."""
+    price = checkout.price
+    line: dict[str, object] = {"price": price.stripe_price_id}
+    if price.kind != PriceKind.METERED:
+        line["quantity"] = checkout.quantity
+    return [line, *({"price": one.stripe_price_id} for one in usage_prices_beside(price))]
 
 
 def settle_session(operation: Operation, session: Object) -> None:

@@ -33,6 +33,8 @@ UNMARKED = (
     OperationKind.EXPIRE_CHECKOUT,
     OperationKind.CREATE_PORTAL,
     OperationKind.ATTACH_FEATURE,
+    OperationKind.CREATE_METER,
+    OperationKind.UPDATE_METER,
     OperationKind.RESUME_SUBSCRIPTION,
     OperationKind.SET_DEFAULT_CARD,
     OperationKind.DETACH_CARD,

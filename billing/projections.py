@@ -24,6 +24,7 @@ from billing.models import (
 )
 from billing.models.projections import HOLDING
 from billing.news import tell_of_failed_payment, tell_of_subscription
+from billing.prices import by_usage_last
 from billing.refund_outcome import follow_outcome
 from billing.shapes import SubscriptionFacts, instant, ref
 
@@ -32,7 +33,7 @@ def prices_of(facts: SubscriptionFacts, holder: StripeCustomer) -> list[Price]:
     """The catalogue's prices among the items; foreign and unknown ones open nothing."""
     wanted = [item.stripe_price_id for item in facts.items]
     found = Price.objects.filter(project_id=holder.project_id, stripe_price_id__in=wanted)
-    return list(found.select_related("plan__api").order_by("-plan__rank", "pk"))
+    return list(found.select_related("plan__api").order_by("-plan__rank", by_usage_last(), "pk"))
 
 
 def project_subscription(

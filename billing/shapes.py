@@ -62,6 +62,9 @@ class SubscriptionFacts:
     paused: bool
     paid_until: datetime | None  # of a paused one; None: paused elsewhere, or not at all
     checkout_public_id: str
+    anchor: datetime | None = None  # from which its periods are counted
+    interval: str = ""  # without items
+    interval_count: int = 1
 
     @property
     def mrr_minor(self) -> int:
@@ -69,7 +72,8 @@ class SubscriptionFacts:
 
 
 def subscription(found: Object) -> SubscriptionFacts:
-    items = found["items"]["data"]
+    # What is paid in advance comes first: it says the quantity, of which usage has none.
+    items = sorted(found["items"]["data"], key=_is_metered)
     ends = [item["current_period_end"] for item in items]
     period_end = max(ends, default=None)
     cancel_at = found["cancel_at"]
@@ -92,7 +96,19 @@ def subscription(found: Object) -> SubscriptionFacts:
         paused=found["pause_collection"] is not None,
         paid_until=_paid_until(found),
         checkout_public_id=found["metadata"].get("latchkey_checkout", ""),
+        anchor=instant(found["billing_cycle_anchor"]),
+        interval=_recurring(items[0])["interval"] if items else "",
+        interval_count=_recurring(items[0])["interval_count"] if items else 1,
     )
+
+
+def _is_metered(item: Object) -> bool:
+    return bool(_recurring(item)["usage_type"] == "metered")
+
+
+def _recurring(item: Object) -> Object:
+    found: Object = item["price"]["recurring"]
+    return found
 
 
 def _paid_until(found: Object) -> datetime | None:

@@ -12,6 +12,7 @@ from billing import access, gateway
 from billing.gateway import Object
 from billing.models import Operation, OperationKind, Price, PriceKind, Subscription
 from billing.operations import want
+from billing.prices import usage_prices_beside
 from billing.shapes import PAID_UNTIL, instant
 from config.errors import Conflict, InvalidInput
 from keystore import audit
@@ -144,7 +145,8 @@ def preview_plan_change(
     item = _item_to_change(subscription, found, price)
     details: dict[str, Any] = {
         "items": [
-            {"id": item["id"], "price": price.stripe_price_id, "quantity": item.get("quantity", 1)}
+            {"id": item["id"], "price": price.stripe_price_id, "quantity": item.get("quantity", 1)},
+            *_usage_items(found, item, price),
         ],
         "proration_behavior": "always_invoice" if prorate else "none",
     }
@@ -166,6 +168,30 @@ def _item_to_change(subscription: Subscription, found: Object, price: Price) -> 
     if len(items) > 1 and not known:
         raise NotChangeable("Several prices, none of them ours: change the plan at Stripe.")
     return known[0] if known else items[0]
+
+
+def _usage_items(found: Object, changed: Object, price: Price) -> list[dict[str, Any]]:
+    """The old plan's metered items go, the new plan's come. Raises NotChangeable.
+
+    A meter's usage of the running period is billed by whatever item counts it at the end: what
+    no item counts any more would never be billed.
+    """
+    items = [one for one in found["items"]["data"] if one["id"] != changed["id"]]
+    metered = [one for one in items if one["price"]["recurring"]["usage_type"] == "metered"]
+    wanted = list(usage_prices_beside(price).values_list("stripe_price_id", "usage_terms__meter"))
+    kept = {one["price"]["id"] for one in metered} & {each for each, _ in wanted}
+    gone = [one for one in metered if one["price"]["id"] not in kept]
+    ours = Price.objects.filter(stripe_price_id__in=[one["price"]["id"] for one in gone])
+    uncounted = set(ours.values_list("usage_terms__meter", flat=True)) - {m for _, m in wanted}
+    if uncounted or len(gone) != ours.count():
+        raise NotChangeable(
+            "The new plan does not bill what this one counts, and the usage of this period would "
+            "be lost: cancel it at the end of its period and sell the new plan then."
+        )
+    return [
+        *({"id": one["id"], "deleted": True} for one in gone),
+        *({"price": each} for each, _ in wanted if each not in kept),
+    ]
 
 
 def _refuse_price(subscription: Subscription, price: Price) -> None:

@@ -25,6 +25,7 @@ from billing import (
     snapshot,
 )
 from billing.customers import adopt_holder, find_holder
+from billing.cycles import hand_down_cycle
 from billing.duplicates import Bought
 from billing.gateway import Recording
 from billing.locks import HeldLock, customer_lock
@@ -218,6 +219,8 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
         _follow_subscription(facts, prices, holder, report, at, is_double=is_double)
         if is_double:
             duplicates.undo(holder=holder, facts=facts, at=at)
+    kept = [one for one in bought if one[0].stripe_subscription_id not in doubled]
+    hand_down_cycle(consumer=holder.consumer, bought=kept, grace=_grace(holder), at=at)
     for session in taken.of("checkout.session"):
         checkout = projections.project_checkout(session=session, at=at)
         if checkout is not None:
@@ -278,7 +281,8 @@ def _follow_subscription(
     projections.project_subscription(facts=facts, holder=holder, prices=prices, at=at)
     shut = is_double or disputes.period_is_lost(facts)
     window = None if shut else access.subscription_window(facts, grace=_grace(holder))
-    wanted = [WantedGrant(price.plan, *window) for price in prices] if window else []
+    plans = {price.plan_id: price.plan for price in prices}  # a plan may have several of them
+    wanted = [WantedGrant(plan, *window) for plan in plans.values()] if window else []
     source = GrantSource.TRIAL if facts.status == "trialing" else GrantSource.SUBSCRIPTION
     _grant(holder, source, facts.stripe_subscription_id, wanted, report, at)
     if prices:

@@ -37,6 +37,7 @@ from billing.models.refund_requests import (
     RefundRequest,
     RequestState,
 )
+from billing.models.usage import MeterLink, ReportKind, ReportState, UsageReport
 from billing.models.watch import EventSweep, InvariantCheck, StripeErrorCount
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "InvariantCheck",
     "Invoice",
     "ListedObject",
+    "MeterLink",
     "Operation",
     "OperationKind",
     "OperationState",
@@ -73,10 +75,13 @@ __all__ = [
     "RefundStatus",
     "ReplayRun",
     "ReplayState",
+    "ReportKind",
+    "ReportState",
     "RequestState",
     "RunMode",
     "RunState",
     "StripeCustomer",
     "StripeErrorCount",
     "Subscription",
+    "UsageReport",
 ]

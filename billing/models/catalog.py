@@ -10,6 +10,7 @@ from django.utils.timezone import now
 from entitlements.models import Plan
 from keystore.ids import new_id
 from keystore.models import Project
+from metering.models import Meter
 
 
 class PriceKind(models.TextChoices):
@@ -45,10 +46,14 @@ class Price(models.Model):
     stripe_price_id = models.CharField(max_length=255, unique=True)
     stripe_product_id = models.CharField(max_length=255, blank=True)
     kind = models.CharField(max_length=10, choices=PriceKind, default=PriceKind.RECURRING)
+    # Of a metered price the whole part of what a unit costs; `usage_terms` says it exactly.
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
     interval = models.CharField(max_length=5, blank=True)  # day, week, month, year; "" for one-off
     interval_count = models.PositiveSmallIntegerField(default=1)
+    # None: not metered, or its meter at Stripe is none of ours.
+    meter = models.ForeignKey(Meter, models.PROTECT, null=True, blank=True, related_name="prices")
+    usage_terms = models.JSONField(default=dict, blank=True)  # {} for a price that is not metered
     active = models.BooleanField(default=True)  # False: archived at Stripe, not sold any more
     created_at = models.DateTimeField(default=now, editable=False)
 

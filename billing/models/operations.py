@@ -27,6 +27,8 @@ class OperationKind(models.TextChoices):
     UPDATE_PRICE = "update_price"
     CREATE_FEATURE = "create_feature"
     ATTACH_FEATURE = "attach_feature"
+    CREATE_METER = "create_meter"
+    UPDATE_METER = "update_meter"
 
 
 class OperationState(models.TextChoices):

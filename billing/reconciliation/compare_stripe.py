@@ -49,7 +49,7 @@ LEFT JOIN LATERAL (
     SELECT p.id, p.stripe_price_id FROM billing_price p
     JOIN entitlements_plan plan ON plan.id = p.plan_id
     WHERE p.project_id = l.project_id AND p.stripe_price_id = ANY(l.price_ids)
-    ORDER BY plan.rank DESC, p.id LIMIT 1
+    ORDER BY plan.rank DESC, p.kind = 'metered', p.id LIMIT 1
 ) best ON true
 CROSS JOIN LATERAL (VALUES
     ('{DriftKind.SUBSCRIPTION_MISSING}', 'subscription', '', l.status,

@@ -136,7 +136,7 @@ MISTAKES = {
     ),
     "metered without a price at Stripe": (
         FILE.replace("interval: month", "interval: month, kind: metered"),
-        "line 14, projects.journal.plans.pro.prices[0]: make a metered price at Stripe",
+        "line 14, projects.journal.plans.pro.prices[0]: a metered price names its `meter`",
     ),
     "an alias of itself": ("projects: &a\n  x: *a", "is nested too deeply"),
 }  # fmt: skip
