@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from config.clock import now
+from config.http_metrics import http_text
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus's text. Without a database only `latchkey_database_up 0`, so that it alerts."""
+    """Prometheus's text. Without a database only that it is away, and the HTTP counts."""
     if not may_read(request):
         refusal = HttpResponse("Metrics need their token.\n", "text/plain", status=401)
         refusal["WWW-Authenticate"] = "Bearer"
@@ -55,4 +56,4 @@ def exposition() -> bytes:
         up.set(1)
     except Error as problem:
         logger.warning("metrics.unread", extra={"why": repr(problem)})
-    return generate_latest(registry) + text
+    return generate_latest(registry) + http_text() + text

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.http_metrics.HttpMetricsMiddleware",
     "config.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -301,6 +302,8 @@ TIME_ZONE = "UTC"
 # --- Seen from outside --------------------------------------------------------------------------
 # Bearer token of /metrics. "": only callers on this machine may read them.
 METRICS_TOKEN = env("METRICS_TOKEN", default="")
+# Where the web processes of this machine count requests together. "": each counts its own.
+HTTP_METRICS_FOLDER = env("PROMETHEUS_MULTIPROC_DIR", default="")
 
 # --- Logs and mail ------------------------------------------------------------------------------
 LOG_LEVEL = env("LOG_LEVEL", default="INFO").upper()

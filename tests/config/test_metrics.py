@@ -104,6 +104,7 @@ def test_metrics_are_only_read(client):
 def test_every_alert_names_metrics_that_exist(client):
     told = client.get("/metrics").content.decode()
     exported = {"up", *re.findall(r"^# TYPE (\w+)", told, re.MULTILINE)}
+    exported |= {f"{name}_bucket" for name in re.findall(r"# TYPE (\w+) histogram", told)}
 
     for rule in rules():
         named = set(re.findall(r"\b(latchkey_\w+|up)\b(?=[{\[ ]|$)", rule["expr"])) - {"latchkey"}
