@@ -123,6 +123,31 @@ def events_of(run: ReplayRun) -> QuerySet[InboxEvent]:
     return rows.order_by("pk")
 
 
+def is_looked_at(run: ReplayRun) -> bool:
+    """Whether it is a dry run that has seen every event: its events may be replayed."""
+    return run.dry_run and run.state == ReplayState.DONE
+
+
+def replay_looked_at(*, looked: ReplayRun, reason: str, actor: str, at: datetime) -> ReplayRun:
+    """Replay what a finished dry run chose, up to the same instant: nothing that came since.
+
+    What was replayed meanwhile has another state, and is chosen no more where a state was named.
+    Raises InvalidInput for a run that is no finished dry run, or when no event is left.
+    """
+    if not is_looked_at(looked):
+        raise InvalidInput("Only a dry run that has ended can be replayed.")
+    choice = Choice(
+        event_ids=looked.event_ids,
+        type=looked.type,
+        state=looked.event_state,
+        failure=looked.failure,
+        since=looked.since,
+        until=looked.until,
+        project=looked.project,
+    )
+    return start_replay(choice=choice, dry_run=False, reason=reason, actor=actor, at=at)
+
+
 def unfinished() -> list[ReplayRun]:
     """Runs that are under way, for the desk."""
     return list(ReplayRun.objects.filter(state=ReplayState.RUNNING).order_by("pk")[:10])

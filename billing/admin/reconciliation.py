@@ -18,10 +18,11 @@ from unfold.widgets import (
 
 from billing.admin.drifts import REPAIR, SEE_DRIFT, ignore_each
 from billing.models import Drift, DriftState, ReconciliationRun, RunMode
-from billing.reconciliation.kinds import DriftKind
+from billing.reconciliation.kinds import OWN, DriftKind
 from billing.reconciliation.repair import want_repairs
 from billing.reconciliation.runs import LONGEST_DAYS_BACK, UNFINISHED, start_run, stop_run
 from billing.reconciliation.selectors import counts_by_kind, drifts_of
+from billing.reconciliation.trust import SETTLING
 from config.clock import now
 from config.errors import DomainError
 from keystore.admin import personal
@@ -249,9 +250,15 @@ def _page(run: ReconciliationRun, request: HttpRequest) -> dict[str, Any]:
         "run_colour": RUN_COLOURS[run.state],
         "goes_on": run.state in UNFINISHED or in_line > 0,
         "in_line": in_line,
+        "left_out_since": run.started_at - SETTLING if run.started_at else None,
         "percent": min(100, run.compared * 100 // run.expected) if run.expected else 0,
         "groups": [
-            (kind_words(kind), count, [_line(row, hide) for row in shown if row.kind == kind])
+            (
+                kind_words(kind),
+                "Should be" if kind in OWN else "Stripe's",
+                count,
+                [_line(row, hide) for row in shown if row.kind == kind],
+            )
             for kind, count in counts.items()
         ],
         "not_shown": max(0, sum(count.found for count in counts.values()) - len(shown)),

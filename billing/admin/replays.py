@@ -4,10 +4,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from unfold.decorators import action, display
+from unfold.enums import ActionVariant
 
 from billing.models import ReplayRun, ReplayState
-from billing.replays import stop_replay
+from billing.replays import is_looked_at, replay_looked_at, stop_replay
 from config.clock import now
 from keystore.admin.dialogs import ReasonDialog, carry_out
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404, row_or_none
@@ -38,8 +40,9 @@ class ReplayRunAdmin(ReadOnlyAdmin):
         "finished_at",
     )
     change_form_before_template = "admin/inbox/run.html"
-    actions_detail = ("stop",)
+    actions_detail = ("replay_these", "stop")
     has_stop_permission = holds("billing.replay_inboxevent", "billing.view_replayrun")
+    has_replay_permission = has_stop_permission
 
     @admin.display(description="kind")
     def kind(self, run: ReplayRun) -> str:
@@ -71,10 +74,45 @@ class ReplayRunAdmin(ReadOnlyAdmin):
         return page
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Nothing to stop once it has ended."""
-        running = ReplayRun.objects.filter(state=ReplayState.RUNNING)
-        found = row_or_none(running, object_id)
-        return super().get_actions_detail(request, object_id) if found else []
+        """Stop what runs; replay what a dry run has looked at to its end."""
+        run = row_or_none(ReplayRun.objects.all(), object_id)
+        wanted = ""
+        if run is not None and run.state == ReplayState.RUNNING:
+            wanted = "stop"
+        elif run is not None and is_looked_at(run):
+            wanted = "replay_these"
+        offered = super().get_actions_detail(request, object_id)
+        return [each for each in offered if wanted and each.action_name.endswith(wanted)]
+
+    @action(
+        description="Replay these now",
+        icon="replay",
+        variant=ActionVariant.PRIMARY,
+        permissions=["replay"],
+        dialog={
+            "title": "Replay the events of this dry run",
+            "description": "The same choice of events, and none that came since. Safe at any "
+            "time: what they lead to is Stripe's state now.",
+            "form_class": ReasonDialog,
+        },
+    )
+    def replay_these(
+        self, request: HttpRequest, form: ReasonDialog, object_id: str
+    ) -> HttpResponse:
+        looked = row_or_404(ReplayRun.objects.all(), object_id)
+        back = [reverse("admin:billing_replayrun_change", args=[looked.pk])]
+
+        def deed() -> str:
+            run = replay_looked_at(
+                looked=looked, reason=form.reason, actor=actor_of(request), at=now()
+            )
+            back[0] = reverse("admin:billing_replayrun_change", args=[run.pk])
+            return f"{run.total} events are being replayed."
+
+        answer = carry_out(request, form, deed, back=back[0])
+        if "HX-Redirect" in answer.headers:
+            answer.headers["HX-Redirect"] = back[0]
+        return answer
 
     @action(
         description="Stop",

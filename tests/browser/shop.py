@@ -65,6 +65,22 @@ class Shop(Stack):
             "    failure='ValueError: no such price …', last_error='ValueError: no such price 7')"
         )
 
+    def plant_drifts(self) -> None:
+        """As if somebody had written to our tables by hand: a grant's end and a key's limit."""
+        self._tell_django(
+            "from datetime import timedelta\n"
+            "from django.db.models import F\n"
+            "from entitlements.models import Grant\n"
+            "from keystore.models import ApiKey\n"
+            "grants = Grant.objects.filter(source='subscription', revoked_at=None)\n"
+            "one = grants.exclude(valid_to=None).order_by('pk').first()\n"
+            "grants.filter(pk=one.pk).update(valid_to=F('valid_to') + timedelta(days=9))\n"
+            "keys = ApiKey.objects.filter(replaced_at=None, revoked_at=None,\n"
+            "    disabled_at=None, provisioned_for__startswith='sub_')\n"
+            "other = keys.exclude(consumer=one.consumer).order_by('pk').first()\n"
+            "keys.filter(pk=other.pk).update(plan_limit_per_minute=7)"
+        )
+
     def forget_proofs(self) -> None:
         """As if everybody's last password were half an hour old."""
         self._tell_django(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.test_staff import choose, confirm
+
 PICTURES = os.environ.get("PICTURES", "")  # a folder to leave screenshots in
 LOOKS = [("light", 1280), ("dark", 390)]  # each theme and each width once
 
@@ -45,6 +47,13 @@ def test_a_dry_run_says_what_would_change(shop, staff):
     assert shop.one("select count(*) from billing_inboxevent where state = 'parked'") == 1
     for theme, width in LOOKS:
         look(staff, theme, width, "dry-run")
+
+    staff.set_viewport_size({"width": 1280, "height": 900})
+    dialog = choose(staff, "Replay these now")
+    dialog.get_by_label("Reason").fill("It changes what it should")
+    confirm(staff, dialog, "1 events are being replayed.")
+    staff.get_by_text("1 of 1 events, done").wait_for()
+    assert shop.one("select count(*) from billing_inboxevent where state = 'parked'") == 0
 
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)

@@ -166,3 +166,48 @@ def test_only_a_replay_that_runs_offers_to_stop(support, parked):
     assert f"/replayrun/{run.pk}/stop/" in support.get(page).content.decode()
     ReplayRun.objects.update(state="done")
     assert f"/replayrun/{run.pk}/stop/" not in support.get(page).content.decode()
+
+
+REPLAY = {"_form_submitted": "on", "deed_reason": "The price was made again"}
+
+
+@pytest.fixture
+def looked(support, parked):
+    """A dry run over what is parked that has ended."""
+    support.post(RANGE, asked(state="parked", dry_run="1"))
+    ReplayRun.objects.update(state="done", handled=1)
+    return ReplayRun.objects.get()
+
+
+def test_a_finished_dry_run_offers_to_replay_its_events(support, looked):
+    page = f"/admin/billing/replayrun/{looked.pk}/"
+    assert f"/replayrun/{looked.pk}/replay_these/" in support.get(f"{page}change/").content.decode()
+
+    failing(2)  # since then
+    answer = support.post(f"{page}replay_these/", REPLAY, headers={"hx-request": "true"})
+    run = ReplayRun.objects.exclude(pk=looked.pk).get()
+    assert answer.headers["HX-Redirect"] == f"/admin/billing/replayrun/{run.pk}/change/"
+    assert (run.dry_run, run.total, run.event_state) == (False, looked.total, "parked")
+    assert AuditEntry.objects.get(act="inbox.replay_range").reason == REPLAY["deed_reason"]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"state": "running"}, {"state": "stopped"}, {"dry_run": False}]
+)
+def test_only_a_dry_run_that_has_ended_is_replayed(support, looked, changed):
+    ReplayRun.objects.update(**changed)
+
+    page = f"/admin/billing/replayrun/{looked.pk}/"
+    assert "/replay_these/" not in support.get(f"{page}change/").content.decode()
+    answer = support.post(f"{page}replay_these/", REPLAY, headers={"hx-request": "true"})
+    assert "Only a dry run that has ended" in answer.content.decode()
+    assert ReplayRun.objects.count() == 1
+
+
+def test_a_dry_run_of_which_nothing_is_left_says_so(support, looked):
+    InboxEvent.objects.update(state="done")
+
+    address = f"/admin/billing/replayrun/{looked.pk}/replay_these/"
+    answer = support.post(address, REPLAY, headers={"hx-request": "true"})
+    assert "No event is chosen by this" in answer.content.decode()
+    assert ReplayRun.objects.count() == 1

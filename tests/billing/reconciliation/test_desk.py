@@ -69,6 +69,13 @@ def test_the_page_of_a_run_shows_its_differences_by_kind(run, drifts):
     assert "a fault" in body
 
 
+def test_the_page_says_what_is_too_young_to_be_compared(run):
+    ReconciliationRun.objects.update(started_at=NOON)
+
+    said = client_of("Operator").get(page(run)).content.decode()
+    assert "Left out is what changed after 2026-03-01 11:55 UTC" in said
+
+
 def test_ticked_differences_are_put_in_line(run, drifts):
     answer = settle(client_of("Operator"), run, act="repair", drift=[drifts[0].pk])
 
