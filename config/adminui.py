@@ -155,6 +155,7 @@ UNFOLD = {
                 "title": "Watch",
                 "items": [
                     _page("Promises", "verified", "billing.invariantcheck"),
+                    _page("Leaked keys", "key_off", "keystore.keyleak"),
                     _page("Jobs", "schedule", "keystore.jobrun"),
                 ],
             },

@@ -19,6 +19,7 @@ BEAT: dict[str, float] = {
     "billing.tasks.check_invariants": 5 * MINUTE,
     "keystore.tasks.deliver_hooks": 10,
     "keystore.tasks.wipe_old_claims": HOUR,
+    "keystore.tasks.mail_leaks": MINUTE,
     "keystore.tasks.prune_messages": 5 * MINUTE,
     "keystore.tasks.forget_changes": MINUTE,
     "keystore.tasks.prune_stored_answers": 24 * HOUR,

@@ -114,6 +114,10 @@ TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 # Web processes that share the rate limits while Redis is down: each takes its part.
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=1)
 
+# Whose reports of leaked keys are taken: public keys listed at an address, or in PEM. "": nobody's.
+SECRET_SCANNING_KEYS_URL = env("SECRET_SCANNING_KEYS_URL", default="")
+SECRET_SCANNING_PUBLIC_KEYS = env("SECRET_SCANNING_PUBLIC_KEYS", default="").replace("\\n", "\n")
+
 # --- The hot way ----------------------------------------------------------------------------------
 # Answers the few questions that are asked all the time before Django; off: Django answers all.
 FRONT_DOOR = env.bool("FRONT_DOOR", default=True)

@@ -1,4 +1,4 @@
-"""One POST to an address that somebody else chose: the only file that sends hooks.
+"""One request to an address that somebody else chose: the only file that sends hooks.
 
 Nothing that the other side does may cost more than `TOTAL_SECONDS` and `MOST_READ` bytes, and no
 address leads into a private network: the name is resolved once, the address checked, and that
@@ -21,7 +21,7 @@ from requests_hardened import Config, HTTPSession
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
 
-from config.errors import DomainError
+from config.errors import DomainError, Unavailable
 from keystore.hook_urls import check_url, is_public
 
 CONNECT_SECONDS = 5.0
@@ -59,6 +59,29 @@ def post(
         said = "" if deadline.passed else _in_words(problem)
         return Reply(None, _since(began), error=said or deadline.message)
     return Reply(status, _since(began), _complaint(status), answer, retry_after)
+
+
+def fetch(*, url: str, seconds: float = TOTAL_SECONDS, most_bytes: int) -> bytes:
+    """What is found at `url`, read with the same care. Raises Unavailable however it fails."""
+    deadline = Deadline(seconds)
+    try:
+        check_url(url)
+        with deadline, _session(deadline) as session:
+            response = session.get(
+                url,
+                headers={"Accept-Encoding": "identity"},
+                stream=True,
+                allow_redirects=False,
+                timeout=(min(CONNECT_SECONDS, deadline.left), deadline.left),
+            )
+            with response:
+                body: bytes = response.raw.read(most_bytes + 1, decode_content=False)
+    except Exception as problem:
+        said = deadline.message if deadline.passed else _in_words(problem)
+        raise Unavailable(f"{url} cannot be read: {said}.") from problem
+    if response.status_code != 200 or len(body) > most_bytes or deadline.passed:
+        raise Unavailable(f"{url} cannot be read: it answered {response.status_code}.")
+    return body
 
 
 class Deadline:

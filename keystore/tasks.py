@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from config.clock import now
-from keystore import changelog, delivery, handover, outbox, stored_answers
+from keystore import changelog, delivery, handover, leaks, outbox, stored_answers
 
 
 @shared_task
@@ -34,3 +34,9 @@ def prune_messages() -> int:
 def forget_changes() -> int:
     """Empty the log of changes of what every process has heard of."""
     return changelog.forget_old_changes(at=now())
+
+
+@shared_task
+def mail_leaks() -> int:
+    """Write to staff about keys that were found in public."""
+    return leaks.mail_leaks(at=now())

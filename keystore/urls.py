@@ -3,7 +3,7 @@
 from django.urls import path
 
 from keystore import views
-from keystore.api import consumers, hooks
+from keystore.api import consumers, hooks, leaks
 
 urlpatterns = [
     path(
@@ -19,6 +19,11 @@ urlpatterns = [
         "api/v1/keys/<str:key_id>/disable", consumers.DisableKeyView.as_view(), name="disable-key"
     ),
     path("api/v1/keys/<str:key_id>/enable", consumers.EnableKeyView.as_view(), name="enable-key"),
+    path(
+        "api/v1/secret-scanning/revoke",
+        leaks.RevokeLeakedView.as_view(),
+        name="revoke-leaked-keys",
+    ),
     path("keys/collect/<str:token>", views.collect_key, name="collect-key"),
     path("api/v1/hook-endpoints", hooks.HookEndpointsView.as_view(), name="hook-endpoints"),
     path(

@@ -20,6 +20,7 @@ from keystore.models.identity import (
     StoredAnswer,
 )
 from keystore.models.jobs import JobOutcome, JobRun
+from keystore.models.leaks import KeyLeak
 from keystore.models.notes import ConsumerNote
 from keystore.models.second_factor import Authenticator, RecoveryCode
 
@@ -40,6 +41,7 @@ __all__ = [
     "JobOutcome",
     "JobRun",
     "KeyClaim",
+    "KeyLeak",
     "OutboxMessage",
     "Project",
     "RecoveryCode",

@@ -166,6 +166,7 @@ class ApiKey(models.Model):
             ("revoke_apikey", "Can revoke an API key"),
             ("rotate_apikey", "Can rotate an API key"),
             ("disable_apikey", "Can switch an API key off and on"),
+            ("edit_apikey", "Can change what an API key opens"),
             ("import_apikey", "Can take over API keys of another system"),
         ]
         constraints = [

@@ -49,7 +49,7 @@ def receiving() -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers["Content-Length"] or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
             heard = Heard(self.path, headers, body, time.monotonic())
             receiver.heard.append(heard)
@@ -60,6 +60,8 @@ def receiving() -> Iterator[Receiver]:
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
+
+        do_GET = do_POST
 
         def log_message(self, *_: Any) -> None: ...
 
