@@ -31,7 +31,7 @@ down: .venv/.ok ## Stop the stack that runs in this checkout
 build: .venv/.ok ## Make the virtual environment with the pinned requirements
 
 test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name", WORKERS=1)
-	@$(call logged,test,$(BIN)/python -m pytest -q -rs -n $(WORKERS) $(ARGS))
+	@$(call logged,test,$(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist worksteal $(ARGS))
 
 prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises (KILLS=20 SEED=n)
 	@$(call logged,prove,KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults $(ARGS) \

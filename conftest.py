@@ -1,3 +1,3 @@
 """Plain `pytest` works on a bare machine: the tests bring their own PostgreSQL and Valkey."""
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.shares"]
