@@ -29,4 +29,8 @@ BEAT: dict[str, float] = {
     "metering.tasks.roll_up": 10,
     "metering.tasks.make_partitions": HOUR,
     "metering.tasks.forget_old_rejections": HOUR,
+    "metering.tasks.expire_reservations": MINUTE,
+    "metering.tasks.expire_credits": HOUR,
+    "metering.tasks.warn_quotas": 10,
+    "metering.tasks.mail_warnings": MINUTE,
 }

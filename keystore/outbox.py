@@ -35,6 +35,7 @@ SUBJECTS = {
     "subscription": ("created", "updated", "ended"),
     "payment": ("failed",),
     "refund": ("created", "updated", "failed"),
+    "quota": ("warning", "exceeded"),
     "key": ("created", "rotated", "disabled", "enabled", "revoked", "suspended"),
 }
 KINDS = tuple(f"{subject}.{event}" for subject, events in SUBJECTS.items() for event in events)

@@ -20,6 +20,7 @@ from metering.periods import Period, period_of
 
 FIGURES = "used, reserved, covered, credits"
 CONSUME = f"SELECT outcome, event, {FIGURES} FROM metering_consume({', '.join(['%s'] * 21)})"
+TAKE = f"SELECT taken, balance, paid, {FIGURES} FROM metering_take({', '.join(['%s'] * 12)})"
 # Of a meter that no feature limits: counted, never refused.
 OPEN = Terms(entitled=True, limit=None, reset="never", hard=False)
 
@@ -96,7 +97,7 @@ def take(
     event_id = event_id or new_id("use")
     asked = [
         *(meter.project_id, consumer.pk, meter.pk, api and api.pk, key and key.pk),
-        *(source, event_id, _fingerprint(consumer, meter, quantity)),
+        *(source, event_id, fingerprint(consumer, meter, quantity)),
         *(quantity, "", at, at, at, "{}", meter.aggregation, meter.feature_id is not None),
         *terms_for_sql(standing, meter),
     ]
@@ -159,6 +160,6 @@ def stored_left(*, consumer: Consumer, meter: Meter, standing: Standing) -> Left
     return Left(limit, found.used, found.reserved, found.from_credits, zero)
 
 
-def _fingerprint(consumer: Consumer, meter: Meter, quantity: Decimal | int) -> bytes:
+def fingerprint(consumer: Consumer, meter: Meter, quantity: Decimal | int) -> bytes:
     told = f"{consumer.pk} {meter.pk} {Decimal(quantity).normalize()}"
     return blake2b(told.encode(), digest_size=16).digest()

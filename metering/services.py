@@ -6,7 +6,20 @@ from django.db import transaction
 
 from config.errors import InvalidInput
 from keystore.models import Consumer
+from metering.credits import give_credits, revoke_credits
 from metering.models import Cycle, Interval
+from metering.reservations import release_reservation, reserve_quota, settle_reservation
+
+# Written beside their subject, known under one name.
+__all__ = [
+    "clear_cycle",
+    "give_credits",
+    "release_reservation",
+    "reserve_quota",
+    "revoke_credits",
+    "set_cycle",
+    "settle_reservation",
+]
 
 
 @transaction.atomic

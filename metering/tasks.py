@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from config.clock import now
-from metering import partitions, retention, rollup
+from metering import credits, notices, partitions, reservations, retention, rollup
 
 
 @shared_task
@@ -22,3 +22,27 @@ def make_partitions() -> int:
 def forget_old_rejections() -> int:
     """Forget why events were refused long ago."""
     return retention.forget_old_rejections(at=now())
+
+
+@shared_task
+def expire_reservations() -> int:
+    """Free what was kept back for too long."""
+    return reservations.expire_reservations(at=now())
+
+
+@shared_task
+def expire_credits() -> int:
+    """Write off credits that ran out."""
+    return credits.expire_credits(at=now())
+
+
+@shared_task
+def warn_quotas() -> int:
+    """Tell whose limit is nearly, or all, used."""
+    return notices.warn_quotas(at=now())
+
+
+@shared_task
+def mail_warnings() -> int:
+    """Send the e-mails about it."""
+    return notices.mail_warnings(at=now())

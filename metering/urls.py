@@ -1,12 +1,30 @@
-"""Paths that gateways ask."""
+"""Paths about usage, and those that gateways ask."""
 
 from django.urls import path
 
-from metering.api import keys, usage
+from metering.api import keys, quota, usage
 
 urlpatterns = [
     path("whoami", keys.RootWhoamiView.as_view(), name="whoami"),
     path("api/v1/whoami", keys.WhoamiView.as_view(), name="api-whoami"),
     path("api/v1/keys/verify", keys.VerifyView.as_view(), name="verify-key"),
     path("api/v1/usage/events", usage.EventsView.as_view(), name="usage-events"),
+    path("api/v1/quota", quota.QuotaView.as_view(), name="quota"),
+    path("api/v1/quota/reservations", quota.ReservationsView.as_view(), name="reserve-quota"),
+    path(
+        "api/v1/quota/reservations/<str:reservation_id>/settle",
+        quota.SettleView.as_view(),
+        name="settle-reservation",
+    ),
+    path(
+        "api/v1/quota/reservations/<str:reservation_id>/release",
+        quota.ReleaseView.as_view(),
+        name="release-reservation",
+    ),
+    path("api/v1/credits", quota.CreditsView.as_view(), name="credits"),
+    path(
+        "api/v1/credits/<str:pack_id>/revoke",
+        quota.RevokeCreditsView.as_view(),
+        name="revoke-credits",
+    ),
 ]
