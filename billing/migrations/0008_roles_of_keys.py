@@ -32,7 +32,7 @@ def extend_roles(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0006_roles_of_the_desk"),
+        ("billing", "0007_usage_reports"),
         ("keystore", "0007_leaked_keys"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
