@@ -135,7 +135,8 @@ def enable_endpoint(*, endpoint: HookEndpoint, actor: str, reason: str = "") -> 
     """Tell it again of what happens from now on."""
     if _locked(endpoint).disabled_at is None:
         return False
-    _set(endpoint, disabled_at=None, disabled_because="", failing_since=None, held_until=None)
+    back_on = dict.fromkeys(("disabled_at", "failing_since", "held_until", "tell_staff_at"))
+    _set(endpoint, disabled_because="", **back_on)
     _record("hook.enable", endpoint, actor, reason)
     return True
 

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 
-from django.conf import settings
-from django.core.mail import send_mail
 from django.db import transaction
 
+from keystore.hook_alarms import tell_staff
 from keystore.hooks import disable_endpoint
 from keystore.models import DeliveryState, HookAttempt, HookDelivery, HookEndpoint
 from keystore.sender import Reply
@@ -136,25 +135,12 @@ def _nobody_is_there(endpoint: HookEndpoint, at: datetime) -> bool:
 
 
 def _switch_off(endpoint: HookEndpoint, why: str, at: datetime) -> None:
-    if disable_endpoint(endpoint=endpoint, actor=SYSTEM, reason=why, at=at):
-        transaction.on_commit(partial(_tell_staff, endpoint, why))
-
-
-def _tell_staff(endpoint: HookEndpoint, why: str) -> None:
-    logger.error("hooks.endpoint_disabled", extra={"endpoint": endpoint.public_id, "why": why})
-    if not settings.ALERT_EMAILS:
+    if not disable_endpoint(endpoint=endpoint, actor=SYSTEM, reason=why, at=at):
         return
-    text = (
-        f"{endpoint.url} of {endpoint.project} is told nothing more. {why}\n"
-        f"When it works again, switch it on and redeliver what failed: "
-        f"{settings.PUBLIC_URL}/admin/keystore/hookendpoint/{endpoint.pk}/change/\n"
-    )
-    subject = f"Hook endpoint {endpoint.public_id} is switched off"
-    try:
-        send_mail(subject, text, None, settings.ALERT_EMAILS)
-    except Exception:
-        # Whatever the mail server does: the endpoint's page and the log say the same.
-        logger.exception("hooks.mail_failed", extra={"endpoint": endpoint.public_id})
+    logger.error("hooks.endpoint_disabled", extra={"endpoint": endpoint.public_id, "why": why})
+    endpoint.tell_staff_at = at
+    endpoint.save(update_fields=["tell_staff_at"])
+    transaction.on_commit(partial(tell_staff, at=at))
 
 
 def _hold(endpoint: HookEndpoint, *, since: datetime | None, until: datetime | None) -> None:

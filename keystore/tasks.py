@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from config.clock import now
-from keystore import changelog, delivery, handover, leaks, outbox, stored_answers
+from keystore import changelog, delivery, handover, hook_alarms, leaks, outbox, stored_answers
 
 
 @shared_task
@@ -20,7 +20,8 @@ def prune_stored_answers() -> int:
 
 @shared_task
 def deliver_hooks() -> int:
-    """Tell hook endpoints what waits in the outbox."""
+    """Tell hook endpoints what waits in the outbox, and staff which were switched off."""
+    hook_alarms.tell_staff(at=now())
     return delivery.deliver_due(clock=now)
 
 

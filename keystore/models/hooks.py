@@ -28,6 +28,8 @@ class HookEndpoint(models.Model):
     previous_until = models.DateTimeField(null=True, blank=True, editable=False)
     disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
     disabled_because = models.TextField(blank=True, editable=False)
+    # When staff are next mailed that it was switched off; null: there is nothing to tell.
+    tell_staff_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
     # An endpoint that keeps failing is tried less often until one delivery gets through.
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
     held_until = models.DateTimeField(null=True, blank=True, editable=False)

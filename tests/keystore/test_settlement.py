@@ -6,8 +6,9 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
-from keystore import hooks, settlement
-from keystore.models import AuditEntry, DeliveryState, HookDelivery, HookEndpoint
+from keystore import hook_alarms, hooks, settlement
+from keystore.hook_alarms import TRY_AGAIN, tell_staff
+from keystore.models import AuditEntry, DeliveryState, HookDelivery
 from keystore.outbox import tell
 from keystore.sender import Reply
 from tests.conftest import NOON
@@ -194,7 +195,7 @@ def test_endpoint_where_others_arrive_stays_on(endpoint):
     assert endpoint.disabled_at is None
 
 
-def test_mail_server_that_fails_changes_nothing(
+def test_mail_that_fails_is_sent_again(
     endpoint, settings, monkeypatch, django_capture_on_commit_callbacks
 ):
     settings.ALERT_EMAILS = ["ops@example.com"]
@@ -202,11 +203,36 @@ def test_mail_server_that_fails_changes_nothing(
     def refuse(*_, **__):
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(settlement, "send_mail", refuse)
-    with django_capture_on_commit_callbacks(execute=True):
-        settle(sent(endpoint), Reply(410, 1, error="answered 410"))
+    with monkeypatch.context() as broken:
+        broken.setattr(hook_alarms, "send_mail", refuse)
+        with django_capture_on_commit_callbacks(execute=True):
+            settle(sent(endpoint), Reply(410, 1, error="answered 410"))
+    endpoint.refresh_from_db()
+    assert endpoint.disabled_at is not None
 
-    assert HookEndpoint.objects.get().disabled_at is not None
+    again = NOON + TRY_AGAIN
+    assert endpoint.tell_staff_at == again
+    assert [tell_staff(at=at) for at in (NOON, again, again + TRY_AGAIN)] == [0, 1, 0]
+    assert len(mail.outbox) == 1
+
+
+def test_staff_are_told_although_the_process_died_after_the_commit(endpoint, settings):
+    settings.ALERT_EMAILS = ["ops@example.com"]
+
+    settle(sent(endpoint), Reply(410, 1, error="answered 410"))  # nothing runs after the commit
+    assert mail.outbox == []
+
+    assert [tell_staff(at=NOON), tell_staff(at=NOON + TRY_AGAIN)] == [1, 0]
+    assert "It answered 410 Gone." in mail.outbox[0].body
+
+
+def test_nobody_is_told_of_an_endpoint_that_is_on_again(endpoint, settings):
+    settings.ALERT_EMAILS = ["ops@example.com"]
+    settle(sent(endpoint), Reply(410, 1, error="answered 410"))
+
+    hooks.enable_endpoint(endpoint=endpoint, actor="staff:sam")
+
+    assert (tell_staff(at=NOON), mail.outbox) == (0, [])
 
 
 def test_failure_counts_only_for_who_has_the_lease(endpoint):
