@@ -20,6 +20,8 @@ from keystore.limits import MINUTE, Verdict, all_allow, tightest
 from keystore.models import Api, ApiKey, Consumer, DisabledBecause
 from keystore.ratelimit import take_all
 from keystore.selectors import find_key, is_named
+from metering.passing import quota_headers, quota_shown, seconds_until, take_for_request
+from metering.quotas import Verdict as QuotaVerdict
 
 
 class Code(StrEnum):
@@ -34,8 +36,10 @@ class Code(StrEnum):
     INSUFFICIENT_SCOPE = "INSUFFICIENT_SCOPE"
     FEATURE_NOT_ENTITLED = "FEATURE_NOT_ENTITLED"
     RATE_LIMITED = "RATE_LIMITED"
+    USAGE_EXCEEDED = "USAGE_EXCEEDED"
 
 
+NO_QUOTA = {"X-Quota-Limit": "", "X-Quota-Remaining": "", "X-Quota-Reset": ""}
 CHALLENGE = 'Bearer realm="latchkey"'
 
 # Only these statuses: nginx's auth_request and Caddy's forward_auth know no finer ones.
@@ -51,6 +55,7 @@ OUTCOMES = {
     Code.INSUFFICIENT_SCOPE: (403, "This key was not made for this: it lacks the scope or API."),
     Code.FEATURE_NOT_ENTITLED: (403, "The plan does not contain this feature: upgrade to use it."),
     Code.RATE_LIMITED: (429, "Too many requests: try again after Retry-After seconds."),
+    Code.USAGE_EXCEEDED: (429, "The quota is used up until it starts anew: upgrade to use more."),
 }
 
 
@@ -90,11 +95,14 @@ def decide(
     project: str = "",
     environment: str = "",
     cost: int = 1,
+    meter: str = "",
+    request_id: str = "",
 ) -> Decision:
     """Whether the key `token` may be used; an accepted use takes `cost` of its rate limits.
 
     `project` (number, slug or public id) and `environment` (live or test) make keys of others
-    unknown. Cost 0 looks without taking.
+    unknown. With `meter`, one call is taken of the rate limits and then `cost` of the meter's
+    quota, once for each `request_id`. Cost 0 looks without taking.
     """
     key = find_key(token)
     if key is None or not _is_from(key, project, environment):
@@ -102,13 +110,21 @@ def decide(
     wish = Wish(remote_ip, scopes_wanted, api, feature)
     code = _state_of(key, at) or _fit_of(key, wish, at) or Code.VALID
     verdicts: list[Verdict] = []
+    quota: QuotaVerdict | None = None
     if code is Code.VALID:
-        verdicts = take_all(subject=key.limited_as, limits=key.rate_limits, cost=cost)
-        if cost and not all_allow(verdicts):
+        calls = min(cost, 1) if meter else cost
+        verdicts = take_all(subject=key.limited_as, limits=key.rate_limits, cost=calls)
+        if calls and not all_allow(verdicts):
             code = Code.RATE_LIMITED
-        else:
-            note_use(key=key, at=at)
-    return _decision(code, key, verdicts, plan=plan_of(key, at))
+        elif meter:
+            quota = take_for_request(
+                key=key, meter=meter, quantity=cost, request_id=request_id, at=at
+            )
+            code = Code(quota.code.upper()) if quota.code else Code.VALID
+    if code is Code.VALID:
+        note_use(key=key, at=at)
+    decision = _decision(code, key, verdicts, plan=plan_of(key, at))
+    return _with_quota(decision, meter, quota, at) if quota else decision
 
 
 def identify(
@@ -219,8 +235,17 @@ def _decision(
         "plan": plan or None,
         "rate_limit": None if shown is None else _limit_shown(shown),
         "rate_limits": [_limit_shown(verdict) for verdict in verdicts],
+        "quota": None,
     }
     return Decision(code, status, _headers(code, key, shown, plan), body, key)
+
+
+def _with_quota(decision: Decision, meter: str, quota: QuotaVerdict, at: datetime) -> Decision:
+    headers = {**decision.headers, **quota_headers(quota, at)}
+    if decision.code is Code.USAGE_EXCEEDED:
+        headers["Retry-After"] = str(seconds_until(quota.resets_at, at))
+    body = {**decision.body, "quota": quota_shown(meter, quota)}
+    return replace(decision, headers=headers, body=body)
 
 
 def _who(key: ApiKey | None) -> dict[str, Any]:
@@ -281,6 +306,7 @@ def _headers(code: Code, key: ApiKey | None, verdict: Verdict | None, plan: str)
         "X-RateLimit-Limit": str(verdict.limit) if verdict else "",
         "X-RateLimit-Remaining": str(verdict.remaining) if verdict else "",
         "X-RateLimit-Reset": str(verdict.reset_seconds) if verdict else "",
+        **NO_QUOTA,
         "Retry-After": "0",
         "Cache-Control": "no-store",
     }

@@ -8,6 +8,8 @@ from rest_framework import serializers
 from keystore.models import Environment
 from metering.decide import Code
 
+LARGEST_COST = 1_000_000_000_000
+
 
 @extend_schema_serializer(
     examples=[
@@ -38,6 +40,28 @@ class VerifyRequest(serializers.Serializer[Any]):
     )
     ip = serializers.IPAddressField(
         required=False, default="", allow_blank=True, help_text="Where the request came from."
+    )
+
+    meter = serializers.CharField(
+        max_length=50,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="Code of a meter from whose quota the request takes.",
+    )
+    cost = serializers.IntegerField(
+        min_value=0,
+        max_value=LARGEST_COST,
+        required=False,
+        default=1,
+        help_text="How much it takes: of the meter's quota, without a meter of the rate limits.",
+    )
+    request_id = serializers.CharField(
+        max_length=255,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="The same request is taken from the quota once.",
     )
 
 
@@ -85,6 +109,15 @@ class RateLimitShown(serializers.Serializer[Any]):
     retry_after_seconds = serializers.IntegerField()
 
 
+class QuotaLeft(serializers.Serializer[Any]):
+    meter = serializers.CharField()
+    limit = serializers.IntegerField(allow_null=True, help_text="null: unlimited")
+    used = serializers.IntegerField()
+    remaining = serializers.IntegerField(allow_null=True)
+    credits = serializers.IntegerField()
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="null: never")
+
+
 class DecisionShown(serializers.Serializer[Any]):
     valid = serializers.BooleanField()
     code = serializers.ChoiceField([code.value for code in Code])
@@ -95,6 +128,7 @@ class DecisionShown(serializers.Serializer[Any]):
     key = KeyDescribed(allow_null=True)
     plan = serializers.CharField(allow_null=True)
     rate_limit = RateLimitShown(allow_null=True, help_text="null: unlimited or not looked at")
+    quota = QuotaLeft(allow_null=True, help_text="null: no meter was named, or not looked at")
     rate_limits = RateLimitShown(many=True, help_text="All of them; rate_limit is the tightest.")
 
 

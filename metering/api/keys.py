@@ -15,7 +15,7 @@ from keystore.credentials import token_in
 from keystore.permissions import scope
 from keystore.serializers import Problem, checked
 from metering.decide import Decision, decide, identify
-from metering.serializers import DecisionShown, VerifyRequest, WhoamiShown
+from metering.serializers import LARGEST_COST, DecisionShown, VerifyRequest, WhoamiShown
 
 DECISION_HEADERS = [
     OpenApiParameter(name, location=OpenApiParameter.HEADER, response=True, description=meaning)
@@ -29,6 +29,9 @@ DECISION_HEADERS = [
         "X-RateLimit-Limit": "Requests in the window of the tightest limit; empty: unlimited.",
         "X-RateLimit-Remaining": "Requests that fit now.",
         "X-RateLimit-Reset": "Seconds until all of them fit again.",
+        "X-Quota-Limit": "Of the meter's quota; empty: unlimited, or no meter was named.",
+        "X-Quota-Remaining": "What is left of it.",
+        "X-Quota-Reset": "Seconds until it starts anew; empty: never.",
         "Retry-After": "Seconds to wait; 0 unless the status is 429.",
     }.items()
 ]
@@ -99,6 +102,9 @@ class VerifyView(APIView):
             OpenApiParameter("api", description="Code of the API that is called."),
             PROJECT,
             ENVIRONMENT,
+            OpenApiParameter("meter", description="Code of a meter whose quota is taken from."),
+            OpenApiParameter("cost", int, description="How much is taken; 1 if not said."),
+            OpenApiParameter("request_id", description="The same request is taken once."),
             *DECISION_HEADERS,
         ],
         responses=dict.fromkeys((200, 401, 403, 429), DecisionShown),
@@ -116,6 +122,9 @@ class VerifyView(APIView):
                 feature=query.get("feature", ""),
                 project=query.get("project", ""),
                 environment=query.get("environment", ""),
+                meter=query.get("meter", ""),
+                cost=_cost(query.get("cost", "")),
+                request_id=query.get("request_id", ""),
                 at=now(),
             )
         )
@@ -137,10 +146,19 @@ class VerifyView(APIView):
             api=asked["api"],
             feature=asked["feature"],
             environment=asked["environment"],
+            meter=asked["meter"],
+            cost=asked["cost"],
+            request_id=asked["request_id"],
             at=now(),
             project=caller_of(request).project.public_id,
         )
         return _response(decision, status=200)
+
+
+def _cost(text: str) -> int:
+    """A gateway cannot be told what is wrong with its question: what is no number counts as one."""
+    readable = text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_COST))
+    return min(int(text), LARGEST_COST) if readable else 1
 
 
 def _response(decision: Decision, status: int | None = None) -> Response:

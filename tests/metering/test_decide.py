@@ -20,6 +20,9 @@ HEADERS = {
     "X-RateLimit-Limit",
     "X-RateLimit-Remaining",
     "X-RateLimit-Reset",
+    "X-Quota-Limit",
+    "X-Quota-Remaining",
+    "X-Quota-Reset",
     "Retry-After",
     "Cache-Control",
 }
@@ -79,6 +82,9 @@ def test_valid_key_names_its_consumer_in_headers_and_body(issue, alice, journal)
         "X-RateLimit-Limit": "60",
         "X-RateLimit-Remaining": "59",
         "X-RateLimit-Reset": "60",
+        "X-Quota-Limit": "",
+        "X-Quota-Remaining": "",
+        "X-Quota-Reset": "",
         "Retry-After": "0",
         "Cache-Control": "no-store",
     }
