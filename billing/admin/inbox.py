@@ -26,7 +26,7 @@ from config.errors import DomainError
 from keystore.admin.dialogs import LONGEST_REASON, ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
-from keystore.admin.personal import may_see
+from keystore.admin.personal import sees
 from keystore.doorbell import ring
 from keystore.masking import masked_all, masked_in
 
@@ -298,7 +298,7 @@ def desk_of(event: InboxEvent, request: HttpRequest) -> dict[str, Any]:
     found = inbox_desk.object_now(event)
     effects = inbox_desk.effects_of(event)
     may = request.user.has_perm
-    hide = not may_see(request)
+    hide = not sees(request, event)
     return {
         "tries": [
             {

@@ -119,7 +119,7 @@ class GrantBatchAdmin(ReadOnlyAdmin):
         lines = batch.lines.select_related("grant", "consumer").order_by("number")
         chosen = lines.filter(state=state) if state in LineState.values else lines
         page = Paginator(chosen, LINES_PER_PAGE).get_page(request.GET.get("page"))
-        hide = not personal.may_see(request)
+        hide = not _wrote_it(request, batch)
         progress = progress_of(batch=batch)
         context = {
             "batch": batch,
@@ -153,7 +153,7 @@ class GrantBatchAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         batch = row_or_404(GrantBatch.objects.all(), str(pk))
-        rows = _report(batch, hide=not personal.may_see(request))
+        rows = _report(batch, hide=not _wrote_it(request, batch))
         response = StreamingHttpResponse(rows, content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="{batch.public_id}.csv"'
         return response
@@ -235,6 +235,11 @@ def _shown(line: GrantBatchLine, *, hide: bool) -> list[str]:
     """The line's cells in the order of the columns."""
     cells = [str(line.asked.get(name, "")) for name in COLUMNS]
     return [personal.masked(cells[0]) if hide else cells[0], *cells[1:]]
+
+
+def _wrote_it(request: HttpRequest, batch: GrantBatch) -> bool:
+    """Who brought the list has its addresses anyway; to others it is masked like every list."""
+    return personal.may_see(request) and batch.started_by == actor_of(request)
 
 
 def _report(batch: GrantBatch, *, hide: bool) -> Iterator[str]:

@@ -106,6 +106,15 @@ def test_e_mail_is_hidden_from_whoever_may_not_see_it(operator, reader, journal,
     assert b"alice@" not in b"".join(report.streaming_content)
 
 
+def test_list_of_a_colleague_is_masked_like_every_list(operator, journal, alice, pro):
+    upload(operator, journal, "alice@example.com,pro,,,,2099-01-01,\n")
+    batch, colleague = GrantBatch.objects.get(), client_of("superuser")
+
+    assert "alice@example.com" not in shown(colleague, batch)
+    report = colleague.get(f"{LIST}{batch.pk}/report/")
+    assert b"alice@" not in b"".join(report.streaming_content)
+
+
 def test_selection_leads_to_a_preview(operator, alice, bob, pro):
     chosen = {"action": "give_to_selected", "_selected_action": [alice.pk, bob.pk]}
     address = "/admin/keystore/consumer/"
