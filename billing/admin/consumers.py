@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.html import format_html
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
@@ -234,4 +235,11 @@ def _take(form: RevokeFeatureDialog, actor: str) -> str:
     if not revocation.changed:
         return f"{code} was not open: nothing changed."
     ended = f"{len(revocation.ended)} grants ended"
-    return f"{code} is closed: {ended}{', and it is denied' if revocation.denial else ''}."
+    part = revocation.denial or revocation.ended[0]
+    return format_html(
+        '{} is closed: {}{}. <a class="font-semibold underline" href="{}">Undo</a>',
+        code,
+        ended,
+        ", and it is denied" if revocation.denial else "",
+        reverse("admin:entitlements_grant_undo", args=[part.pk]),
+    )

@@ -20,6 +20,7 @@ from entitlements.admin.told import what_of
 from entitlements.grants import RENEW_FOR, UNDO_FOR
 from entitlements.models import Grant
 from entitlements.services import restore_grant, revoke_grant
+from entitlements.taking import give_feature_back, taken_at
 from keystore.admin.dialogs import LONGEST_REASON, ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
 from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404, row_or_none
@@ -54,7 +55,7 @@ def acts_of(grant: Grant, at: datetime) -> list[str]:
     if grant.revoked_at is not None:
         return ["undo"] if at - grant.revoked_at < UNDO_FOR else []
     if grant.effect == "deny":
-        return ["revoke"]
+        return ["revoke", "undo"] if at - grant.valid_from < UNDO_FOR else ["revoke"]
     if grant.valid_to is None:
         return ["revoke"]
     if grant.valid_to <= at:
@@ -211,7 +212,7 @@ class GrantAdmin(ReadOnlyAdmin):
             back=_back(request, form.grant),
         )
 
-    @action(description="Undo the revocation", icon="undo", permissions=["revoke"])
+    @action(description="Undo", icon="undo", permissions=["revoke"])
     def undo(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A page of its own, since a message leads here."""
         rows = Grant.objects.select_related("consumer", "plan", "feature")
@@ -226,9 +227,12 @@ class GrantAdmin(ReadOnlyAdmin):
         return self._ask_why(request, grant, refusal)
 
     def _restore(self, request: HttpRequest, grant: Grant, reason: str) -> HttpResponse:
-        done = restore_grant(grant=grant, actor=actor_of(request), reason=reason, at=now())
-        what = f"{what_of(grant)} ({grant.public_id})"
-        said = f"{what} is in force again." if done else f"{what} is not revoked: nothing changed."
+        # A second click finds the grant as the first one left it: it is not to be undone again.
+        instant = str(taken_at(grant))
+        if request.POST.get("instant", instant) != instant:
+            said = f"{what_of(grant)} ({grant.public_id}) was changed before: nothing changed."
+        else:
+            said = restored(grant, reason, actor_of(request))
         messages.success(request, said)
         return HttpResponseRedirect(_consumer_url(grant))
 
@@ -236,15 +240,34 @@ class GrantAdmin(ReadOnlyAdmin):
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": "Undo the revocation",
+            "title": "Undo",
             "grant": grant,
             "what": what_of(grant),
             "refusal": refusal,
             "asked_before": request.method == "POST" and not refusal,
-            "until": grant.revoked_at + UNDO_FOR if grant.revoked_at else None,
+            "ended_at": taken_at(grant),
+            "instant": str(taken_at(grant)),
+            "until": (taken_at(grant) or now()) + UNDO_FOR,
             "back": _consumer_url(grant),
         }
         return TemplateResponse(request, "admin/grant/undo.html", context)
+
+
+def restored(grant: Grant, reason: str, actor: str) -> str:
+    """Take back the act that ended the grant, or that this denial is part of; what to tell."""
+    what = f"{what_of(grant)} ({grant.public_id})"
+    denies_again = grant.effect == "deny" and grant.revoked_at is not None
+    if grant.feature is None or denies_again:
+        done = restore_grant(grant=grant, actor=actor, reason=reason, at=now())
+        return f"{what} is in force again." if done else f"{what} is not revoked: nothing changed."
+    undone = give_feature_back(part=grant, reason=reason, actor=actor, at=now())
+    if not undone.changed:
+        return f"{what} is not revoked: nothing changed."
+    if undone.denial is None and len(undone.ended) == 1:
+        return f"{what} is in force again."
+    grants = f"{len(undone.ended)} grants are in force again"
+    ended = ", the denial has ended" if undone.denial else ""
+    return f"{grant.feature.code} is as it was: {grants}{ended}."
 
 
 def revoke(grant: Grant, form: ReasonDialog, request: HttpRequest) -> str:

@@ -12,9 +12,10 @@ from entitlements.grants import (
     NotRenewable,
     NotRestorable,
 )
-from entitlements.models import Grant
+from entitlements.models import Answer, Grant
 from entitlements.selectors import entitlements_of
 from entitlements.services import renew_grant, restore_grant, revoke_grant
+from entitlements.taking import give_feature_back
 from keystore.models import AuditEntry
 from tests.conftest import NOON
 from tests.entitlements.deeds import DAY, MONTH, give, revoke, subscribe
@@ -179,6 +180,58 @@ def test_undo_of_the_revocation_of_a_denial_denies_again(alice, mirrored, export
 
     restore(denial)
 
+    assert "export" not in open_features(alice)
+
+
+def give_back(part, at=NOON + UNDO_FOR - SECOND):
+    return give_feature_back(part=part, reason="it was right", actor="staff:sam", at=at)
+
+
+@pytest.fixture
+def taken(alice, mirrored, export):
+    """Taken away from alice: a grant of her own ended, and what her plan opens is denied."""
+    give(alice, feature=export)
+    revocation = revoke(alice, export)
+    assert (len(revocation.ended), revocation.denial is not None) == (1, True)
+    return revocation
+
+
+@pytest.mark.parametrize("named", ["the denial", "the grant"])
+def test_taking_a_feature_away_is_undone_in_one_step(alice, taken, named):
+    part = taken.denial if named == "the denial" else taken.ended[0]
+
+    undone = give_back(part)
+
+    assert (undone.ended, undone.denial) == (taken.ended, taken.denial)
+    assert "export" in open_features(alice, NOON + UNDO_FOR)
+    open_again = Grant.objects.filter(feature__code="export", revoked_at=None)
+    assert list(open_again) == list(taken.ended)
+    acts = AuditEntry.objects.filter(reason="it was right").values_list("act", flat=True)
+    assert sorted(acts) == ["grant.restore", "grant.revoke"]
+
+
+def test_a_taking_that_was_undone_is_not_undone_again(alice, taken):
+    give_back(taken.denial)
+    version = Answer.objects.get(consumer=alice).version
+
+    assert not give_back(taken.ended[0]).changed
+    assert Answer.objects.get(consumer=alice).version == version
+
+
+def test_a_taking_is_undone_for_ten_minutes_only(alice, taken):
+    for part in (taken.denial, taken.ended[0]):
+        with pytest.raises(NotRestorable, match="10 minutes"):
+            give_back(part, at=NOON + UNDO_FOR)
+    assert "export" not in open_features(alice)
+
+
+def test_a_taking_of_which_a_part_was_changed_is_not_undone(alice, taken):
+    AuditEntry.objects.create(
+        actor="x", act="grant.move", object_kind="grant", object_id=taken.ended[0].public_id
+    )
+
+    with pytest.raises(NotRestorable, match="was changed after"):
+        give_back(taken.denial)
     assert "export" not in open_features(alice)
 
 

@@ -111,6 +111,25 @@ def test_feature_is_taken_away(support, alice, given):
     assert not entitlements_of(consumer=alice, at=denial.valid_from)[0].active
 
 
+def test_feature_that_was_taken_away_is_given_back_in_one_step(support, alice, given):
+    support.post(page_of(alice, "take_feature"), say(which_feature="pro", wish="admin:1"))
+    denial = Grant.objects.get(effect="deny")
+    undo = f"/admin/entitlements/grant/{denial.pk}/undo/"
+    page = support.get(page_of(alice)).content.decode()
+    assert f'href="{undo}"' in page.partition("is closed:")[2]
+
+    shown = support.get(undo)
+    said = {"deed_reason": "by mistake", "instant": shown.context["instant"]}
+    assert "pro was taken away at" in shown.content.decode()
+    support.post(undo, said)
+    again = support.post(undo, said, follow=True)
+
+    assert "was changed before: nothing changed" in again.content.decode()
+    denial.refresh_from_db()
+    assert denial.revoked_at is not None
+    assert entitlements_of(consumer=alice, at=denial.revoked_at)[0].active
+
+
 def test_key_is_revoked_with_reason(support, alice, alices_key):
     support.post(page_of(alice, "end_key"), say(which_key=alices_key.public_id))
 
