@@ -104,3 +104,9 @@ class UnsupportedEventType(DomainError):
 
 class EventNotFound(NotFound):
     code = "event_not_found"
+
+
+class EventVoided(Conflict):
+    """The event was taken back and counts for nothing."""
+
+    code = "event_voided"

@@ -17,7 +17,7 @@ from entitlements.models import Answer
 from entitlements.selectors import answer_of
 from keystore.models import Api, ApiKey, Consumer, Project
 from metering.limits import Terms, terms_of
-from metering.models import Aggregation, Cycle
+from metering.models import Aggregation, Cycle, Meter
 
 MOST_KEPT = 20_000
 METERS = """
@@ -173,3 +173,15 @@ def keys_of(project: Project, names: Collection[str]) -> dict[str, int]:
         return {}
     asked = ApiKey.objects.filter(project=project, public_id__in=names)
     return dict(asked.values_list("public_id", "pk"))
+
+
+def known_meter(meter: Meter) -> KnownMeter:
+    """What events need to know of one meter."""
+    return KnownMeter(
+        pk=meter.pk,
+        aggregation=meter.aggregation,
+        value_property=meter.value_property,
+        feature=meter.feature.code if meter.feature else None,
+        is_reported=bool(meter.stripe_event_name),
+        warn_percent=min(meter.thresholds, default=None),
+    )
