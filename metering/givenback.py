@@ -8,22 +8,33 @@ from django.db.models import F, Max, Q, QuerySet, Value
 from django.db.models.functions import Greatest
 
 from metering.models import Aggregation, QuotaBalance, QuotaUnique, UsageEvent
+from metering.periods import Period
 
 RETURN = "SELECT metering_return(%s, %s)"
 
 
 def balance_of(event: UsageEvent) -> QuotaBalance | None:
-    """The quota that the event took from; None: its meter takes from none."""
+    """The quota that the event took from, locked; None: its meter takes from none."""
     if event.meter.feature_id is None:
         return None
+    return _balances_of(event).select_for_update().last()
+
+
+def period_counted_in(event: UsageEvent) -> Period | None:
+    """The period of the quota that the event took from; None: it took from none."""
+    balance = _balances_of(event).last() if event.meter.feature_id is not None else None
+    return balance and Period(balance.period_start, balance.period_end)
+
+
+def _balances_of(event: UsageEvent) -> QuerySet[QuotaBalance]:
     open_then = Q(period_end=None) | Q(period_end__gt=event.counts_at)
-    balances = QuotaBalance.objects.select_for_update().filter(
+    balances = QuotaBalance.objects.filter(
         open_then,
         consumer=event.consumer_id,
         meter=event.meter_id,
         period_start__lte=event.counts_at,
     )
-    return balances.order_by("period_start").last()
+    return balances.order_by("period_start")
 
 
 def give_back(*, event: UsageEvent, at: datetime) -> Decimal:

@@ -2,13 +2,27 @@
 
 from django.urls import path
 
-from metering.api import keys, quota, usage
+from metering.api import corrections, keys, quota, reports, usage
 
 urlpatterns = [
     path("whoami", keys.RootWhoamiView.as_view(), name="whoami"),
     path("api/v1/whoami", keys.WhoamiView.as_view(), name="api-whoami"),
     path("api/v1/keys/verify", keys.VerifyView.as_view(), name="verify-key"),
     path("api/v1/usage/events", usage.EventsView.as_view(), name="usage-events"),
+    path(
+        "api/v1/usage/events/<path:event_id>/void",
+        corrections.VoidView.as_view(),
+        name="void-event",
+    ),
+    path(
+        "api/v1/usage/events/<path:event_id>/amend",
+        corrections.AmendView.as_view(),
+        name="amend-event",
+    ),
+    path(
+        "api/v1/usage/events/<path:event_id>", corrections.EventView.as_view(), name="usage-event"
+    ),
+    path("api/v1/usage", reports.UsageView.as_view(), name="usage"),
     path("api/v1/quota", quota.QuotaView.as_view(), name="quota"),
     path("api/v1/quota/reservations", quota.ReservationsView.as_view(), name="reserve-quota"),
     path(

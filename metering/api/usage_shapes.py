@@ -4,7 +4,10 @@ from typing import Any
 
 from rest_framework import serializers
 
+from metering.api.quota_shapes import Amount
 from metering.ingest import ACCEPTED, CONFLICT, DUPLICATE, REJECTED
+from metering.models import UsageEvent
+from metering.status import STATES, EventStatus
 
 
 class ReceiptShown(serializers.Serializer[Any]):
@@ -24,3 +27,58 @@ class ReceiptsShown(serializers.Serializer[Any]):
     conflicts = serializers.IntegerField(help_text="The id was used for another event.")
     rejected = serializers.IntegerField(help_text="Not counted; `code` says why.")
     events = ReceiptShown(many=True, help_text="In the order in which they were sent.")
+
+
+class EventNamed(serializers.Serializer[Any]):
+    source = serializers.CharField(
+        max_length=255, required=False, default="", allow_blank=True, trim_whitespace=False
+    )
+
+
+class VoidRequest(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=1000)
+
+
+class AmendRequest(VoidRequest):
+    quantity = serializers.JSONField(required=False, help_text='A number, or as text: "0.25".')
+    properties = serializers.DictField(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "quantity" not in attrs and "properties" not in attrs:
+            raise serializers.ValidationError("Send quantity, properties or both.")
+        return attrs
+
+
+class HistoryLine(serializers.Serializer[UsageEvent]):
+    event = serializers.UUIDField(source="id")
+    quantity = Amount()
+    counts_at = serializers.DateTimeField()
+    received_at = serializers.DateTimeField()
+    corrects = serializers.UUIDField(allow_null=True, help_text="What it takes back or replaces.")
+    voids = serializers.BooleanField(help_text="It takes back; its quantity is negative.")
+
+
+class EventStatusShown(serializers.Serializer[EventStatus]):
+    id = serializers.CharField()
+    source = serializers.CharField(allow_blank=True)
+    state = serializers.ChoiceField(STATES)
+    counted = serializers.BooleanField()
+    event = serializers.UUIDField(source="event.id", allow_null=True, default=None)
+    meter = serializers.CharField(source="event.meter.code", default=None)
+    user_id = serializers.CharField(source="event.consumer.external_id", default=None)
+    api = serializers.CharField(source="event.api.code", default=None)
+    key = serializers.CharField(source="event.key.public_id", default=None)
+    quantity = Amount(source="event.quantity", default=None)
+    from_credits = Amount(source="event.from_credits", default=None)
+    properties = serializers.DictField(source="event.properties", default=None)
+    occurred_at = serializers.DateTimeField(source="event.occurred_at", default=None)
+    counts_at = serializers.DateTimeField(source="event.counts_at", default=None)
+    received_at = serializers.DateTimeField()
+    adjustment = serializers.BooleanField(help_text="Its own period was closed when it came.")
+    period_start = serializers.DateTimeField(
+        source="period.start", default=None, help_text="Of the limit that it counts against."
+    )
+    period_end = serializers.DateTimeField(source="period.end", default=None)
+    code = serializers.CharField(source="rejection.code", default=None, help_text="Why not.")
+    detail = serializers.CharField(source="rejection.detail", default=None)
+    history = HistoryLine(many=True, help_text="Newest first.")

@@ -195,6 +195,7 @@ DECLARE
     result record;
     known record;
     is_newest boolean := true;
+    paid numeric := 0;
 BEGIN
     event := metering_uuid(received);
     INSERT INTO metering_usagekey (project_id, source, event_id, fingerprint, event, received_at)
@@ -234,6 +235,7 @@ BEGIN
         SELECT * INTO result FROM metering_take(
             the_project, the_consumer, the_meter, starts, ends, the_limit, hard, warn_percent,
             amount, false, received, event::text);
+        paid := result.paid;
         used := result.used;
         reserved := result.reserved;
         covered := result.covered;
@@ -259,7 +261,7 @@ BEGIN
         unique_value, occurred_at, counts_at, received_at, properties, from_credits)
     VALUES (event, the_project, the_consumer, the_meter, the_api, the_key, the_source,
             the_event_id, the_quantity, the_value, occurred, counts, received, the_properties,
-            CASE WHEN counted THEN result.paid ELSE 0 END);
+            paid);
 END $$;
 """
 
