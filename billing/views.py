@@ -38,10 +38,8 @@ def stripe_webhook(request: HttpRequest) -> HttpResponseBase:
     signature = request.headers.get("Stripe-Signature", "")
     kept = receipt.receive(body=body, signature=signature, at=now())
     if kept.state == InboxState.PENDING:
-        ring("billing.tasks.work_inbox")
-    return JsonResponse(
-        {"received": True, "event_id": kept.event_id, "first_time": kept.first_time}
-    )
+        ring(receipt.WORK)
+    return JsonResponse(kept.told())
 
 
 def _declared_length(request: HttpRequest) -> int:

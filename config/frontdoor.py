@@ -6,13 +6,19 @@ to leave a request to Django: whenever it is refused, odd, or not ready. FRONT_D
 
 import logging
 from collections.abc import Callable, Iterable
+from time import perf_counter
 from typing import Protocol
 
 from django.conf import settings
+from django.urls import resolve
 
+from config.hotway.decisions import VerifyDoor, WhoamiDoor
 from config.hotway.entitlements import EntitlementsDoor
-from config.hotway.frames import Frames, values_of
+from config.hotway.frames import CHALLENGE, Frames, Header, Place, values_of
+from config.hotway.holder import KeyHolder
+from config.hotway.receipts import ReceiptDoor
 from config.hotway.shape import ODD, Answer, Environ, StartResponse, Surroundings
+from config.http_metrics import hot_counts, name_of
 from config.middleware import chosen_request_id
 from keystore.lines import LineDown, Lines
 from keystore.pushcache import PushCache
@@ -27,7 +33,6 @@ class Door(Protocol):
     """One hot path."""
 
     methods: frozenset[str]
-    varying: frozenset[str]
 
     def is_for_us(self, environ: Environ) -> bool: ...
     def answer(self, environ: Environ, request_id: str) -> Answer | None: ...
@@ -42,42 +47,49 @@ class FrontDoor:
         self.django = django
         self.cache = cache
         self._doors = doors
+        self._routes = {path: name_of(resolve(path)) for path in doors}
+        # A line for each would cost more than the answer: they are counted in /metrics instead.
+        self._tells = logger.isEnabledFor(logging.DEBUG)
         self._frames = Frames()
         self._surroundings = Surroundings()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        started = perf_counter()
         door = self._doors.get(path)
         if door is None or method not in door.methods or not ODD.isdisjoint(environ):
             return self.django(environ, start_response)
         secure = self._surroundings.secure(environ)
         if secure is None or not door.is_for_us(environ):
             return self.django(environ, start_response)
-        if self._frames.of(path, method, 200, secure) is None:
-            return self._learn(door, environ, start_response, secure)
+        place = (path, method, secure)
+        if self._frames.of(place, 200) is None:
+            return self._learn(place, environ, start_response)
         request_id = chosen_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
         try:
             answer = door.answer(environ, request_id)
         except LineDown as error:
-            logger.warning("asked Django, which says it in its own words: %s", error)
+            logger.warning("left to Django, which says it in its own words: %s", error)
             answer = None
         if answer is None:
             return self.django(environ, start_response)
-        frame = self._frames.of(path, method, answer.status, secure)
-        if frame is None:
-            return self._learn(door, environ, start_response, secure)
-        logger.debug("%s %s %s", method, path, answer.status)
-        start_response(frame.status, frame.around(values_of(answer, request_id)))
+        frame = self._frames.of(place, answer.status, challenges=CHALLENGE in answer.headers)
+        headers = frame.around(values_of(answer, request_id)) if frame else None
+        if frame is None or headers is None:
+            return self._learn(place, environ, start_response)
+        start_response(frame.status, headers)
+        hot_counts.note(method, self._routes[path], answer.status, started)
+        if self._tells:
+            logger.debug("%s %s %s", method, path, answer.status)
         return (answer.body,)
 
     def _learn(
-        self, door: Door, environ: Environ, start_response: StartResponse, secure: bool
+        self, place: Place, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Let Django answer, and remember with which headers."""
-        place = (environ["PATH_INFO"], environ["REQUEST_METHOD"], secure)
 
-        def watch(status: str, headers: list[tuple[str, str]], *more: object) -> object:
-            self._frames.learn(place, status, headers, door.varying)
+        def watch(status: str, headers: list[Header], *more: object) -> object:
+            self._frames.learn(place, status, headers)
             return start_response(status, headers, *more)
 
         return self.django(environ, watch)
@@ -89,5 +101,14 @@ def front_door(django: Application) -> FrontDoor:
     if settings.PUSH_CACHE:
         cache = PushCache(most_bytes=settings.PUSH_CACHE_MEGABYTES * 1_000_000)
     lines = Lines()
-    doors: dict[str, Door] = {"/api/v1/entitlements": EntitlementsDoor(lines, cache)}
+    holder = KeyHolder(lines, cache)
+    whoami = WhoamiDoor(holder)
+    doors: dict[str, Door] = {
+        "/api/v1/entitlements": EntitlementsDoor(lines, cache),
+        "/api/v1/keys/verify": VerifyDoor(holder),
+        "/api/v1/whoami": whoami,
+        "/whoami": whoami,
+        "/webhooks/stripe": ReceiptDoor(lines),
+        "/api/v1/webhooks/stripe": ReceiptDoor(lines),
+    }
     return FrontDoor(django, doors, cache)

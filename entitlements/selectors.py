@@ -105,7 +105,9 @@ def public_plans_of(*, project: Project) -> QuerySet[Plan]:
 
 
 def _current_answer(consumer: Consumer, at: datetime) -> Answer | None:
-    stored = Answer.objects.filter(consumer=consumer).first()
+    # Found together with its consumer (entitlements.held), or looked for now.
+    together: Answer | None = consumer._state.fields_cache.get("answer")
+    stored = together or Answer.objects.filter(consumer=consumer).first()
     if stored is None or (stored.changes_at is not None and stored.changes_at <= at):
         return None
     return stored

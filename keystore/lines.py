@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import psycopg
 from django.db import connections
@@ -90,7 +91,7 @@ def _ask(line: Line, name: bytes, sql: bytes, given: list[bytes | None]) -> list
         if name not in line.prepared:
             prepare(line.connection, name, sql)
             line.prepared.add(name)
-        result = line.connection.exec_prepared(name, given)
+        result = line.connection.exec_prepared(name, cast(list[bytes], given))  # None is NULL
     except psycopg.Error as error:
         raise LineDown(str(error)) from error
     if result.status != pq.ExecStatus.TUPLES_OK:

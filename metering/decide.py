@@ -97,14 +97,16 @@ def decide(
     cost: int = 1,
     meter: str = "",
     request_id: str = "",
+    found: ApiKey | None = None,
 ) -> Decision:
     """Whether the key `token` may be used; an accepted use takes `cost` of its rate limits.
 
     `project` (number, slug or public id) and `environment` (live or test) make keys of others
     unknown. With `meter`, one call is taken of the rate limits and then `cost` of the meter's
-    quota, once for each `request_id`. Cost 0 looks without taking.
+    quota, once for each `request_id`. Cost 0 looks without taking. `found`: the key, if somebody
+    looked for it already.
     """
-    key = find_key(token)
+    key = found or find_key(token)
     if key is None or not _is_from(key, project, environment):
         return _decision(Code.NOT_FOUND)
     wish = Wish(remote_ip, scopes_wanted, api, feature)
@@ -128,7 +130,13 @@ def decide(
 
 
 def identify(
-    *, token: str, remote_ip: str, at: datetime, project: str = "", environment: str = ""
+    *,
+    token: str,
+    remote_ip: str,
+    at: datetime,
+    project: str = "",
+    environment: str = "",
+    found: ApiKey | None = None,
 ) -> Decision:
     """Whose key this is and what its owner may use, without taking from the rate limit."""
     decision = decide(
@@ -141,6 +149,7 @@ def identify(
         project=project,
         environment=environment,
         cost=0,
+        found=found,
     )
     key = decision.key
     if key is None or not decision.valid:

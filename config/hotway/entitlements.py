@@ -30,7 +30,6 @@ class EntitlementsDoor:
     """`cache` None: PostgreSQL is asked each time."""
 
     methods = frozenset({"GET"})
-    varying = frozenset({"ETag"})
 
     def __init__(self, lines: Lines, cache: PushCache | None) -> None:
         self._lines = lines
@@ -110,9 +109,9 @@ def _said_of(
 def _conditional(said: Said, known: str | None) -> Answer | None:
     body, etag = said
     quoted = f'"{etag}"'
-    varying = {"ETag": quoted}
+    headers = {"ETag": quoted}
     if known is None:
-        return Answer(200, body, varying)
+        return Answer(200, body, headers)
     if known == quoted:
-        return Answer(304, b"", varying)
-    return Answer(200, body, varying) if ETAG.fullmatch(known) else None
+        return Answer(304, b"", headers)
+    return Answer(200, body, headers) if ETAG.fullmatch(known) else None

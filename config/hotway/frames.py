@@ -5,61 +5,65 @@ and what it answered with is kept, but for the headers that vary. So a change of
 changes the hot answers with it.
 """
 
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from config.hotway.shape import Answer
 
 Header = tuple[str, str]
-ALWAYS_VARY = frozenset({"X-Request-Id", "Content-Length"})
+Place = tuple[str, str, bool]
+CHALLENGE = "WWW-Authenticate"
+# Those that are of the one answer; a hot answer that lacks one of them has no frame.
+VARYING = re.compile(
+    r"X-Request-Id|Content-Length|ETag|Retry-After|WWW-Authenticate"
+    r"|X-(?:Latchkey-Code|Consumer|Consumer-Id|Plan|Key-Id|Key-Environment)"
+    r"|X-(?:RateLimit|Quota)-.*"
+)
 
 
 class Frame:
     """Headers in Django's order, with gaps."""
 
-    def __init__(self, status: str, headers: list[Header], varying: frozenset[str]) -> None:
+    def __init__(self, status: str, headers: list[Header]) -> None:
         self.status = status
         self._headers = headers
-        self._gaps = [(place, name) for place, (name, _) in enumerate(headers) if name in varying]
+        names = [name for name, _ in headers]
+        self._gaps = [(place, name) for place, name in enumerate(names) if VARYING.fullmatch(name)]
+        self._names = frozenset(names)
 
-    def around(self, values: Mapping[str, str]) -> list[Header]:
+    def around(self, values: Mapping[str, str]) -> list[Header] | None:
+        """The headers of an answer; None when it has others."""
+        if not values.keys() <= self._names:
+            return None
         headers = self._headers.copy()
         for place, name in self._gaps:
+            if name not in values:
+                return None
             headers[place] = (name, values[name])
         return headers
 
 
 class Frames:
-    """The frames that were seen, by path, method, status and whether TLS was used."""
+    """The frames that were seen, by path, method and whether TLS was used, then by kind."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str, int, bool], Frame] = {}
+        self._seen: dict[tuple[object, ...], Frame] = {}
 
-    def of(self, path: str, method: str, status: int, secure: bool) -> Frame | None:
-        return self._seen.get((path, method, status, secure))
+    def of(self, place: Place, status: int, *, challenges: bool = False) -> Frame | None:
+        return self._seen.get((place, status, challenges))
 
-    def learn(
-        self,
-        place: tuple[str, str, bool],
-        status: str,
-        headers: list[Header],
-        varying: frozenset[str],
-    ) -> None:
+    def learn(self, place: Place, status: str, headers: list[Header]) -> None:
         """Keep what Django put around an answer of this kind."""
-        path, method, secure = place
         number = int(status[:3])
-        if number < HTTPStatus.INTERNAL_SERVER_ERROR and not _sets_cookies(headers):
-            frame = Frame(status, list(headers), varying | ALWAYS_VARY)
-            self._seen[path, method, number, secure] = frame
+        names = {name for name, _ in headers}
+        if number < HTTPStatus.INTERNAL_SERVER_ERROR and "Set-Cookie" not in names:
+            self._seen[place, number, CHALLENGE in names] = Frame(status, list(headers))
 
 
 def values_of(answer: Answer, request_id: str) -> dict[str, str]:
     return {
-        **answer.varying,
+        **answer.headers,
         "X-Request-Id": request_id,
         "Content-Length": str(len(answer.body)),
     }
-
-
-def _sets_cookies(headers: list[Header]) -> bool:
-    return any(name.lower() == "set-cookie" for name, _ in headers)

@@ -33,16 +33,18 @@ ODD = frozenset(
         "HTTP_CONTENT_ENCODING",
     }
 )
+JSON_TYPES = frozenset({"application/json", "application/json; charset=utf-8"})
+MOST_BYTES = 10_000
 PLAIN_ACCEPT = frozenset({"*/*", "application/json", "application/json, */*"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a hot path says; `varying` are the headers that differ from answer to answer."""
+    """What a hot path says, with the headers that are its own."""
 
     status: int
     body: bytes
-    varying: dict[str, str]
+    headers: dict[str, str]
 
 
 class Surroundings:
@@ -82,3 +84,18 @@ class Surroundings:
         if len(self._known) < MOST_SURROUNDINGS:
             self._known[seen] = secure
         return secure
+
+
+def is_small_json(environ: Environ, most_bytes: int = MOST_BYTES) -> bool:
+    """Whether a body of known length comes as JSON."""
+    length = environ.get("CONTENT_LENGTH", "")
+    if not (length.isascii() and length.isdigit() and len(length) < 10):
+        return False
+    return int(length) <= most_bytes and environ.get("CONTENT_TYPE", "") in JSON_TYPES
+
+
+def body_of(environ: Environ) -> bytes:
+    """The body, which Django can read again afterwards."""
+    body: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    environ["wsgi.input"] = BytesIO(body)
+    return body
