@@ -33,3 +33,22 @@ def test_cached_answer_is_djangos_answer(hot, backend_key, alice, give, monkeypa
     monkeypatch.setattr("config.hotway.entitlements.find", refuse)
 
     assert ask(door, backend_key).told() == by_django.told()
+
+
+def test_hot_answers_are_counted_with_the_others(hot, backend_key, alice, give):
+    from config.http_metrics import http_text
+
+    give(alice)
+    door = hot()
+    line = 'latchkey_http_requests_total{method="GET",route="entitlements",status="200"} '
+    for _ in range(4):
+        ask(door, backend_key)
+    before = count_in(http_text().decode(), line)
+    for _ in range(3):
+        ask(door, backend_key)
+
+    assert count_in(http_text().decode(), line) == before + 3
+
+
+def count_in(text, line):
+    return float(text.partition(line)[2].partition("\n")[0])
