@@ -287,6 +287,10 @@ SPECTACULAR_SETTINGS = {
     },
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "keystore.openapi.add_refusals",
+    ],
 }
 
 # --- Outgoing hooks -------------------------------------------------------------------------------

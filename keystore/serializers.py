@@ -9,6 +9,7 @@ from rest_framework import serializers
 from keystore.models import (
     ApiKey,
     Consumer,
+    DisabledBecause,
     Environment,
     HookDelivery,
     HookEndpoint,
@@ -56,6 +57,7 @@ class ConsumerShown(serializers.ModelSerializer[Consumer]):
     id = serializers.CharField(source="public_id", help_text="con_...")
     user_id = serializers.CharField(source="external_id", help_text="The app's own id.")
     project_id = serializers.IntegerField()
+    email = serializers.CharField(read_only=True, help_text="Empty when it was never told.")
 
     class Meta:
         model = Consumer
@@ -114,6 +116,9 @@ class KeyShown(serializers.ModelSerializer[ApiKey]):
     api = serializers.CharField(source="api.code", default=None, allow_null=True)
     limit_per_minute = serializers.IntegerField(allow_null=True, help_text="null: unlimited")
     burst = serializers.IntegerField(source="own_burst", allow_null=True)
+    disabled_because = serializers.ChoiceField(
+        DisabledBecause.choices, allow_blank=True, help_text="Empty while it is switched on."
+    )
 
     class Meta:
         model = ApiKey
