@@ -18,6 +18,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import InterfaceError, OperationalError, ProgrammingError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.shortcuts import render
+from django.views.decorators.csrf import csrf_exempt
 from psycopg import errors as postgres
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
@@ -256,6 +257,7 @@ def database_down(request: HttpRequest, exc: BaseException | None) -> HttpRespon
     return with_headers(_page(request, 503), Unavailable.retry_after_seconds)
 
 
+@csrf_exempt  # a form's token is no answer to a program that mistyped a path
 def unknown_path(request: HttpRequest, rest: str = "") -> HttpResponse:
     """The last route of the API: 404 as a problem, with DEBUG on as well."""
     return respond(request, Http404())

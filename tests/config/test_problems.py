@@ -4,6 +4,7 @@ import pytest
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404
+from django.test import Client
 from rest_framework import exceptions, serializers
 from rest_framework.exceptions import ErrorDetail
 
@@ -139,6 +140,13 @@ def test_unknown_path_of_the_api_is_a_problem(client, settings, path, debug):
 
     assert (response.status_code, response.json()["code"]) == (404, "not_found")
     assert response.json()["request_id"] == response["X-Request-Id"]
+
+
+def test_post_to_an_unknown_path_of_the_api_is_a_problem_and_not_a_forms_refusal():
+    answer = Client(enforce_csrf_checks=True).post(
+        "/api/v1/no-such-thing", b"{}", "application/json"
+    )
+    assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
 
 
 def test_unknown_page_is_a_page(client):

@@ -92,6 +92,8 @@ class AsyncUsageRecorder:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._flush_seconds)
             self._wake.clear()
+            if self._closed:
+                return  # whoever closes sends what is left
             try:
                 await self.flush()
             except LatchkeyError as error:

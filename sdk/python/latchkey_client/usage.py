@@ -135,6 +135,8 @@ class UsageRecorder:
         while not self._closed.is_set():
             self._wake.wait(self._flush_seconds)
             self._wake.clear()
+            if self._closed.is_set():
+                return  # whoever closes sends what is left
             try:
                 self.flush()
             except LatchkeyError as error:
