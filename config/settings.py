@@ -284,6 +284,8 @@ SPECTACULAR_SETTINGS = {
         "ReconciliationState": "billing.models.RunState",
         "DriftState": "billing.models.DriftState",
         "InboxState": "billing.models.InboxState",
+        "GrantSource": "entitlements.models.GrantSource",
+        "CreditSource": "metering.models.CreditSource",
     },
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],

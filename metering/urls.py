@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from metering.api import corrections, keys, quota, reports, usage
+from metering.api import check, corrections, entitlements, keys, quota, reports, usage
 
 urlpatterns = [
     path("whoami", keys.RootWhoamiView.as_view(), name="whoami"),
@@ -41,4 +41,14 @@ urlpatterns = [
         quota.RevokeCreditsView.as_view(),
         name="revoke-credits",
     ),
+    path("api/v1/entitlements", entitlements.UsedEntitlementsView.as_view(), name="entitlements"),
+    path(
+        "api/v1/entitlements/explain",
+        entitlements.UsedExplainView.as_view(),
+        name="entitlements-explain",
+    ),
+    path("api/v1/check", check.CheckView.as_view(), name="check"),
+    path("api/v1/check/batch", check.CheckBatchView.as_view(), name="check-batch"),
+    path("ofrep/v1/evaluate/flags", check.FlagsView.as_view(), name="ofrep-flags"),
+    path("ofrep/v1/evaluate/flags/<str:key>", check.FlagView.as_view(), name="ofrep-flag"),
 ]

@@ -86,6 +86,9 @@ class ReserveRequest(UserAsked):
     )
 
 
+@extend_schema_serializer(
+    examples=[OpenApiExample("less than that", value={"quantity": 3120}, request_only=True)]
+)
 class SettleRequest(serializers.Serializer[Any]):
     quantity = Amount(
         min_value=0,
@@ -97,6 +100,7 @@ class SettleRequest(serializers.Serializer[Any]):
     )
 
 
+@extend_schema_serializer(examples=[OpenApiExample("nothing", value={}, request_only=True)])
 class NothingAsked(serializers.Serializer[Any]):
     """No field is needed."""
 
@@ -167,6 +171,9 @@ class GiveCreditsRequest(UserAsked):
     reason = serializers.CharField(max_length=2000)
 
 
+@extend_schema_serializer(
+    examples=[OpenApiExample("why", value={"reason": "Charged back"}, request_only=True)]
+)
 class RevokeCreditsRequest(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=2000)
 

@@ -3,6 +3,7 @@
 from metering.models.credits import CreditEntry, CreditKind, CreditPack, CreditSource
 from metering.models.events import UsageEvent, UsageKey, UsageRejection
 from metering.models.meters import Aggregation, Cycle, Interval, Meter
+from metering.models.policies import FailPolicy, OnFailure
 from metering.models.quotas import (
     QuotaBalance,
     QuotaNotice,
@@ -19,9 +20,11 @@ __all__ = [
     "CreditPack",
     "CreditSource",
     "Cycle",
+    "FailPolicy",
     "Grain",
     "Interval",
     "Meter",
+    "OnFailure",
     "QuotaBalance",
     "QuotaNotice",
     "QuotaUnique",
