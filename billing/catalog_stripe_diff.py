@@ -106,7 +106,8 @@ def _product_changes(
 
 
 def _missing(marks: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in marks.items() if found.get(name) != value}
+    # At Stripe an empty value is none: a plan without features stays without the mark.
+    return {name: value for name, value in marks.items() if found.get(name, "") != value}
 
 
 def _update(

@@ -245,7 +245,10 @@ def _line_items(checkout: Checkout) -> list[dict[str, object]]:
     line: dict[str, object] = {"price": price.stripe_price_id}
     if price.kind != PriceKind.METERED:
         line["quantity"] = checkout.quantity
-    return [line, *({"price": one.stripe_price_id} for one in usage_prices_beside(price))]
+    beside: list[dict[str, object]] = [
+        {"price": one.stripe_price_id} for one in usage_prices_beside(price)
+    ]
+    return [line, *beside]
 
 
 def settle_session(operation: Operation, session: Object) -> None:

@@ -22,10 +22,13 @@ from billing.models import (
     ReconciliationRun,
     Refund,
     RefundRequest,
+    ReportState,
     StripeErrorCount,
+    UsageReport,
 )
 from billing.models.operations import OPEN_STATES
 from billing.models.refund_requests import OPEN_REQUESTS
+from billing.models.usage import UNFINISHED
 from keystore import jobs
 from keystore.models import HookDelivery, JobRun
 
@@ -60,6 +63,7 @@ class FromDatabase:
         yield from self._reconciliation()
         yield from self._promises()
         yield from self._hooks()
+        yield from self._usage()
 
     def _age(self, then: datetime | None) -> float:
         return max(0.0, (self.at - then).total_seconds()) if then else 0.0
@@ -179,6 +183,17 @@ class FromDatabase:
         )
         due = self._age(counts["oldest"])
         yield _gauge("latchkey_hook_overdue_seconds", "How late the most overdue hook is", due)
+
+    def _usage(self) -> Iterator[Metric]:
+        states = (*UNFINISHED, ReportState.FAILED)
+        rows = UsageReport.objects.filter(state__in=states)
+        counts = dict(rows.values_list("state").annotate(n=Count("pk")).order_by())
+        yield _by("latchkey_usage_reports", "Usage on its way to Stripe", "state", states, counts)
+        unfinished = rows.filter(state__in=UNFINISHED)
+        oldest = unfinished.aggregate(oldest=Min("created_at"))["oldest"]
+        yield _gauge(
+            "latchkey_usage_reports_oldest_seconds", "Age of the oldest waiting", self._age(oldest)
+        )
 
 
 def _gauge(name: str, said: str, value: float) -> Metric:

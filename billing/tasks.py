@@ -2,7 +2,18 @@
 
 from celery import shared_task
 
-from billing import inbox, invariants, missed, operations, refund_steps, replays, sweep
+from billing import (
+    inbox,
+    invariants,
+    missed,
+    operations,
+    refund_steps,
+    replays,
+    sweep,
+    usage_compare,
+    usage_reports,
+    usage_sending,
+)
 from billing.reconciliation import nightly, work
 from config.clock import now
 
@@ -60,3 +71,22 @@ def start_nightly_reconciliation() -> str:
     """Start the comparison of the day when its hour has come."""
     run = nightly.start_nightly(at=now())
     return run.public_id if run else ""
+
+
+@shared_task
+def report_usage() -> int:
+    """Tell Stripe of the hours that closed lately."""
+    usage_reports.plan_reports(clock=now)
+    return usage_sending.send_due(clock=now)
+
+
+@shared_task
+def report_late_usage() -> int:
+    """Find older hours that changed, or that an outage left untold."""
+    return usage_reports.plan_reports(clock=now, back=usage_reports.ALL)
+
+
+@shared_task
+def compare_usage() -> int:
+    """Read back what Stripe made of the days that are over."""
+    return usage_compare.compare_usage(clock=now)

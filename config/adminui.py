@@ -137,6 +137,7 @@ UNFOLD = {
                     _page("Inbox", "inbox", "billing.inboxevent"),
                     _page("Replays", "replay", "billing.replayrun"),
                     _page("Calls to Stripe", "outbound", "billing.operation"),
+                    _page("Usage reports", "speed", "billing.usagereport"),
                     _page("Stripe customers", "badge", "billing.stripecustomer"),
                     _page("Reconciliation", "compare_arrows", "billing.reconciliationrun"),
                     _page("Differences", "difference", "billing.drift"),

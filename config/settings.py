@@ -203,6 +203,7 @@ RECONCILIATION_DAYS_BACK = env.int("RECONCILIATION_DAYS_BACK", default=7)
 RECONCILIATION_REPAIR_KINDS = env.list("RECONCILIATION_REPAIR_KINDS", default=[])
 # Well below Stripe's limit (100 a second with a live key, 25 with a test key).
 RECONCILIATION_REQUESTS_PER_SECOND = env.float("RECONCILIATION_REQUESTS_PER_SECOND", default=15.0)
+USAGE_REPORTS_PER_SECOND = env.float("USAGE_REPORTS_PER_SECOND", default=20.0)
 
 # --- Usage ----------------------------------------------------------------------------------------
 # Whole months of single events that `manage.py usage prune` leaves; 0 keeps all. Totals stay.

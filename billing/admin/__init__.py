@@ -10,6 +10,7 @@ from billing.admin import (
     refunds,
     replays,
     sales,
+    usage,
     watch,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "refunds",
     "replays",
     "sales",
+    "usage",
     "watch",
 ]

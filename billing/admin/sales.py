@@ -25,6 +25,7 @@ from billing.models import (
     Subscription,
 )
 from billing.money import shown
+from billing.prices import price_text
 from keystore.admin.filters import DayFilter
 from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin, holds, row_or_404
 
@@ -77,9 +78,13 @@ class BillingPolicyAdmin(AuditedAdmin):
 class PriceAdmin(SaleAdmin):
     list_display = ("stripe_price_id", "plan", "project", "kind", "amount", "interval", "active")
     list_filter = ("project", "kind", "active")
-    list_select_related = ("plan", "project")
+    list_select_related = ("plan", "project", "meter")
     search_fields = ("stripe_price_id", "stripe_product_id", "plan__code")
     masked_names: dict[str, str] = {}
+
+    @admin.display(description="amount")
+    def amount(self, row: Price) -> str:
+        return price_text(row)
 
 
 @admin.register(StripeCustomer)

@@ -1,11 +1,11 @@
 """All promises, in the order in which they are shown."""
 
-from billing.invariants import access, machine, money
+from billing.invariants import access, machine, money, usage
 from billing.invariants.found import Check, Found
 
 __all__ = ["CHECKS", "Check", "Found", "check_named"]
 
-CHECKS: tuple[Check, ...] = (*money.CHECKS, *access.CHECKS, *machine.CHECKS)
+CHECKS: tuple[Check, ...] = (*money.CHECKS, *access.CHECKS, *machine.CHECKS, *usage.CHECKS)
 
 
 def check_named(code: str) -> Check | None:

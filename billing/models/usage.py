@@ -76,7 +76,8 @@ class UsageReport(models.Model):
     next_attempt_at = models.DateTimeField(default=now, editable=False)
     first_sent_at = models.DateTimeField(null=True, editable=False)
     settled_at = models.DateTimeField(null=True, editable=False)
-    compared_at = models.DateTimeField(null=True, editable=False)  # with Stripe's summary
+    compared_at = models.DateTimeField(null=True, editable=False)  # and found the same at Stripe
+    difference = models.TextField(blank=True, editable=False)  # what Stripe's summary says instead
     error = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
 

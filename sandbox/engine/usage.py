@@ -146,8 +146,8 @@ def aggregate(meter: Object, events: Iterable[dict[str, Any]]) -> int:
     if formula == "count":
         return len(held)
     if formula == "last":
-        latest = max(held, key=lambda event: (event["timestamp"], event["received"]), default=None)
-        return int(latest["value"]) if latest else 0
+        # Of several of one second the one that came last: a sort keeps their order.
+        return int(sorted(held, key=lambda event: event["timestamp"])[-1]["value"]) if held else 0
     return sum(event["value"] for event in held)
 
 

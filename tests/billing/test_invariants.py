@@ -12,17 +12,20 @@ from billing.invariants import CHECKS, check_all, check_named
 from billing.models import (
     Checkout,
     InvariantCheck,
+    MeterLink,
     Operation,
     Payment,
     Refund,
     RefundRequest,
     StripeCustomer,
     Subscription,
+    UsageReport,
 )
 from entitlements.models import Answer, Grant
 from entitlements.services import refresh_answer
 from keystore import jobs
 from keystore.models import ApiKey, HookDelivery, HookEndpoint, OutboxMessage
+from metering.models import Meter, UsageTotal, Watermark
 from tests.billing.admin.conftest import an_event
 from tests.conftest import NOON
 
@@ -230,6 +233,33 @@ class Plant:
             next_attempt_at=NOON - HOUR,
         )
         return made.public_id
+
+    def usage_report(self, **fields):
+        meter, _ = Meter.objects.get_or_create(project=self.consumer.project, code="calls")
+        return UsageReport.objects.create(
+            **self.own,
+            **{"meter": meter, "bucket": NOON - 5 * HOUR, "version": 1, "identifier": "calls-1"},
+            **{"counted": 5, "quantity": 5, "created_at": NOON - 3 * HOUR, **fields},
+        )
+
+    def usage_reported_is_usage_counted(self):
+        StripeCustomer.objects.create(**self.own, stripe_customer_id="cus_1")
+        meter = Meter.objects.create(project=self.consumer.project, code="calls")
+        own = {"project": meter.project, "meter": meter}
+        MeterLink.objects.create(**own, stripe_meter_id="mtr_1", event_name="calls")
+        hours = {"grain": "hour", "bucket": NOON - 5 * HOUR}
+        UsageTotal.objects.create(**own, consumer=self.consumer, quantity=7, **hours)
+        Watermark.objects.update_or_create(name="rollup", defaults={"xid": 1, "moved_at": NOON})
+        return "counted 7.000000000000, told 0"
+
+    def usage_reports_arrive(self):
+        return self.usage_report(error="Stripe is away").error
+
+    def usage_reports_are_taken(self):
+        return self.usage_report(state="failed", error="No such customer").error
+
+    def stripe_counts_what_it_was_told(self):
+        return self.usage_report(state="done", difference="Stripe counted 4").difference
 
     def jobs_run(self):
         jobs.finish(

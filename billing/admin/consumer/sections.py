@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing.admin.consumer import cards, held, paid
+from billing.admin.consumer import cards, held, paid, usage_told
 from billing.admin.consumer.tables import Section
 from keystore.models import Consumer
 
@@ -32,6 +32,7 @@ _places = [
     Place(32, "billing.view_purchase", paid.purchases),
     Place(40, "billing.view_stripecustomer", cards.cards),
     Place(50, "keystore.view_apikey", held.keys),
+    Place(62, "billing.view_usagereport", usage_told.reports),
     Place(70, "entitlements.view_grant", held.grants),
     Place(75, "billing.view_checkout", paid.checkouts),
 ]
