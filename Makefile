@@ -35,6 +35,7 @@ test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name", WORK
 
 prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises (KILLS=20 SEED=n)
 	@$(call logged,prove,KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults $(ARGS) \
+		&& QUOTA_ROUNDS=500 $(BIN)/python -m pytest -q tests/races/test_quotas.py \
 		&& RECONCILED=5000 $(BIN)/python -m pytest -q $(PROOF))
 
 bench: .venv/.ok ## Measure how fast webhooks are acknowledged and what reconciling costs
