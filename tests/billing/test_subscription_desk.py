@@ -436,14 +436,15 @@ def test_a_change_made_while_the_price_was_asked_makes_it_outdated(
     clock.advance(**HALF_OF_MARCH)
     preview = preview_plan_change(subscription=subscription, price=dearer, at=clock())
     seen = Seen(preview.at, preview.due_now_minor)
-    stripe_world.faults.add(
-        "POST /v1/invoices/create_preview", "slow_snapshot", seconds=1.5, times=1
+    fault = stripe_world.faults.add(
+        "POST /v1/invoices/create_preview", "slow_snapshot", seconds=3, times=1
     )
     with ThreadPoolExecutor(1) as other:
         slow = other.submit(
             in_a_thread, do, change_plan, subscription, clock, price=dearer, prorate=True, seen=seen
         )
-        sleep(0.5)
+        while not fault.drawn:
+            sleep(0.01)
         change(subscription, team_monthly, clock)
         with pytest.raises(PreviewOutdated):
             slow.result()

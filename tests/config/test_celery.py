@@ -75,7 +75,7 @@ def test_task_works_for_the_request_that_rang():
 def test_a_ring_reaches_the_broker():
     doorbell.ring("billing.tasks.work_inbox")
 
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     broker = redis.Redis.from_url(settings.REDIS_URL)
     while not broker.llen("celery") and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -89,7 +89,7 @@ def test_heartbeat_leaves_its_time():
 
     app.tasks["config.heartbeat"]()
 
-    assert heartbeat.age_seconds() < 5
+    assert heartbeat.age_seconds() < 60
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ def test_without_postgres_503_and_soon_well_again(stack, buyer, show):
     finally:
         stack.start_postgres()
     again = time.monotonic()
-    stack.wait_for("access", lambda: verify(stack, buyer).status == 200, seconds=5)
+    stack.wait_for("access", lambda: verify(stack, buyer).status == 200, seconds=15)
 
     for answer in refused:
         assert_clear_503(answer)

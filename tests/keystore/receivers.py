@@ -35,12 +35,16 @@ class Receiver:
     def always(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self.answer = lambda heard: (status, headers or {}, body)
 
-    def sleeps(self, seconds: float) -> None:
+    def waits(self, seconds: float) -> tuple[threading.Event, list[bool]]:
+        """Answers when it is let go, or so late; for each request, whether it was let go."""
+        let_go, outcomes = threading.Event(), []
+
         def answer(heard: Heard) -> tuple[int, dict[str, str], bytes]:
-            time.sleep(seconds)
+            outcomes.append(let_go.wait(seconds))
             return 204, {}, b""
 
         self.answer = answer
+        return let_go, outcomes
 
 
 @contextmanager

@@ -60,12 +60,12 @@ def test_locked_row_is_left_out(key, notes):
         with transaction.atomic():
             ApiKey.objects.select_for_update().get(pk=key.pk)
             locked.set()
-            written.wait(10)
+            written.wait(60)
         connection.close()
 
     holder = Thread(target=hold_the_row)
     holder.start()
-    assert locked.wait(10)
+    assert locked.wait(60)
     notes.note(key.pk, NOON)
 
     assert notes.flush() == 0

@@ -3,6 +3,7 @@
 import gzip
 import socket
 import time
+from threading import Event
 
 import pytest
 
@@ -170,11 +171,13 @@ def test_proxy_and_logins_of_the_machine_are_left_alone(own_network, monkeypatch
 
 
 def test_receiver_that_says_nothing_costs_only_the_time(own_network):
-    with raw(lambda connected: time.sleep(1)) as url:
+    heard_enough = Event()
+    with raw(lambda connected: heard_enough.wait(60)) as url:
         reply = send(url, seconds=0.3)
+        heard_enough.set()
 
     assert (reply.status, reply.error) == (None, "no answer within 0.3 s")
-    assert reply.milliseconds < 1500
+    assert reply.milliseconds < 30_000
 
 
 def drip(connected):
@@ -199,10 +202,9 @@ def never_begin(connected):
 @pytest.mark.parametrize("talk", [drip, drip_headers, never_begin])
 def test_dripping_answer_is_cut_off(own_network, talk):
     with raw(talk) as url:
-        reply = send(url, seconds=0.5)
+        reply = send(url, seconds=0.5)  # each of them would go on for ever
 
     assert reply.status is None
-    assert reply.milliseconds < 1500
 
 
 def test_huge_answer_is_not_read(own_network):
@@ -232,15 +234,18 @@ def test_packed_answer_stays_packed(own_network):
 
 
 def test_status_counts_although_the_answer_never_ends(own_network):
+    heard_enough = Event()
+
     def talk(connected):
         connected.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello")
-        time.sleep(1)
+        heard_enough.wait(60)
 
     with raw(talk) as url:
-        reply = send(url, seconds=0.4)
+        reply = send(url, seconds=2)
+        heard_enough.set()
 
     assert reply.arrived
-    assert reply.milliseconds < 1500
+    assert reply.milliseconds < 30_000
 
 
 @pytest.mark.parametrize(

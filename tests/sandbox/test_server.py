@@ -39,7 +39,7 @@ def over_http(address):
 
 def control(address, action, **given):
     request = urllib.request.Request(f"{address}/_sandbox/{action}", json.dumps(given).encode())
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 
 
@@ -78,7 +78,7 @@ def test_an_unknown_action_lists_the_known_ones(address):
 
 def test_an_unknown_page_is_404(address):
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{address}/pages/nothing", timeout=5)
+        urllib.request.urlopen(f"{address}/pages/nothing", timeout=30)
 
     with refused.value as answer:
         assert answer.code == 404
@@ -90,7 +90,7 @@ def test_in_the_background_events_leave_by_themselves(server, over_http):
 
     over_http.customers.create()
 
-    assert arrived.wait(5)
+    assert arrived.wait(30)
 
 
 def test_held_events_leave_when_released(server, over_http, address):
@@ -103,7 +103,7 @@ def test_held_events_leave_when_released(server, over_http, address):
     early = arrived.is_set()
     control(address, "webhooks/release")
 
-    assert (early, arrived.wait(5)) == (False, True)
+    assert (early, arrived.wait(30)) == (False, True)
 
 
 def test_reset_forgets_everything(over_http, address):

@@ -83,7 +83,7 @@ def on_own_connection(deed):
 
 
 def wait_until(holds):
-    give_up = monotonic() + 20
+    give_up = monotonic() + 60
     while not holds():
         assert monotonic() < give_up
         sleep(0.01)
