@@ -21,6 +21,7 @@ SCOPES = (
     "reconciliation:write",
     "usage:write",
     "usage:read",
+    "meters:write",
     "hooks:read",
     "hooks:write",
 )

@@ -6,19 +6,40 @@ from django.db import transaction
 
 from config.errors import InvalidInput
 from keystore.models import Consumer
+from metering.corrections import amend_event, void_event
 from metering.credits import give_credits, revoke_credits
 from metering.models import Cycle, Interval
+from metering.recording import (
+    check_api_call_quota,
+    check_quota,
+    check_scraping_task_quota,
+    check_token_quota,
+    record_api_call_usage,
+    record_scraping_task_usage,
+    record_token_usage,
+    record_usage,
+)
 from metering.reservations import release_reservation, reserve_quota, settle_reservation
 
 # Written beside their subject, known under one name.
 __all__ = [
+    "amend_event",
+    "check_api_call_quota",
+    "check_quota",
+    "check_scraping_task_quota",
+    "check_token_quota",
     "clear_cycle",
     "give_credits",
+    "record_api_call_usage",
+    "record_scraping_task_usage",
+    "record_token_usage",
+    "record_usage",
     "release_reservation",
     "reserve_quota",
     "revoke_credits",
     "set_cycle",
     "settle_reservation",
+    "void_event",
 ]
 
 

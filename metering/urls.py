@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from metering.api import check, corrections, entitlements, keys, quota, reports, usage
+from metering.api import check, corrections, entitlements, keys, meters, quota, reports, usage
 
 urlpatterns = [
     path("whoami", keys.RootWhoamiView.as_view(), name="whoami"),
@@ -22,6 +22,9 @@ urlpatterns = [
     path(
         "api/v1/usage/events/<path:event_id>", corrections.EventView.as_view(), name="usage-event"
     ),
+    path("api/v1/meters", meters.MetersView.as_view(), name="meters"),
+    path("api/v1/meters/<str:code>", meters.MeterView.as_view(), name="meter"),
+    path("api/v1/meters/<str:code>/archive", meters.ArchiveView.as_view(), name="archive-meter"),
     path("api/v1/usage", reports.UsageView.as_view(), name="usage"),
     path("api/v1/quota", quota.QuotaView.as_view(), name="quota"),
     path("api/v1/quota/reservations", quota.ReservationsView.as_view(), name="reserve-quota"),
