@@ -69,8 +69,9 @@ def told(
     Raises DomainError.
     """
     check_name("id", id)
-    if source:
-        check_name("source", source, at_least=0)
+    for field, value in (("source", source), ("api", api), ("key", key)):
+        if value:
+            check_name(field, value, at_least=0)
     check_name("meter", meter)
     check_name("user_id", user_id)
     amount = quantity_of(quantity) if quantity and quantity != b"null" else None

@@ -47,6 +47,7 @@ def usage(api, **asked):
     ]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_usage_is_the_same_before_and_after_the_roll_up(api, journal, tokens, alice, bob):
     tell(journal, 1, 5, model="large")
     count_new(at=OCTOBER)
@@ -69,6 +70,7 @@ def test_usage_of_one_user(api, journal, tokens, alice, bob):
     assert usage(api, user_id="bob", window="month") == [("2026-10-01T00:00", 3)]
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("rolled_up", [False, True])
 def test_night_of_25_hours_has_its_own_day(api, journal, tokens, alice, rolled_up):
     """In Berlin, 25 October 2026 lasts from 22:00 to 23:00 UTC of the next day."""
@@ -88,6 +90,7 @@ def test_night_of_25_hours_has_its_own_day(api, journal, tokens, alice, rolled_u
     ]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_days_of_a_zone_that_is_off_by_half_an_hour(api, journal, tokens, alice):
     tell(journal, 1, 1, at=datetime(2026, 10, 29, 18, 29, tzinfo=UTC))
     tell(journal, 2, 10, at=datetime(2026, 10, 29, 18, 31, tzinfo=UTC))
@@ -98,6 +101,7 @@ def test_days_of_a_zone_that_is_off_by_half_an_hour(api, journal, tokens, alice)
     ]
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("kind", "quantity"), [("sum", 14), ("count", 3), ("max", 9), ("latest", 3), ("unique", 2)]
 )
@@ -112,6 +116,7 @@ def test_every_kind_of_meter_is_right_at_once(api, journal, alice, kind, quantit
     assert usage(api) == [("2026-10-30T00:00", quantity)]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_what_is_taken_back_is_gone_before_the_roll_up_knows(api, journal, alice):
     journal.meters.create(code="tokens", aggregation="max")
     tell(journal, 1, 9)
