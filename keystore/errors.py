@@ -42,6 +42,24 @@ class KeyReplaced(Conflict):
     code = "key_replaced"
 
 
+class KeyTaken(Conflict):
+    """Another consumer holds the key that is to be imported."""
+
+    code = "key_taken"
+
+
+class KeyNotReplaced(Conflict):
+    """The key has no successor that could take over from it."""
+
+    code = "key_not_replaced"
+
+
+class KeyFollowsPurchase(Conflict):
+    """What was bought decides about this part of the key."""
+
+    code = "key_follows_purchase"
+
+
 class KeyRevoked(Conflict):
     """The key has ended for good."""
 

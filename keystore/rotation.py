@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from config.errors import InvalidInput
 from keystore import tokens
-from keystore.errors import KeyReplaced, KeyRevoked
+from keystore.errors import KeyNotReplaced, KeyReplaced, KeyRevoked
 from keystore.handover import offer_key
 from keystore.keyrows import (
     INHERITED,
@@ -63,6 +63,34 @@ def rotate_key(
     if claimable:
         offer_key(key=new, plaintext=plaintext, at=at)
     return _told_of(IssuedKey(new, plaintext), until, actor, reason, at)
+
+
+@transaction.atomic
+def move_cutoff(
+    *, key: ApiKey, overlap: timedelta, actor: str, reason: str, at: datetime
+) -> datetime:
+    """Let a replaced key work on for `overlap` from now; 0 cuts it off at once.
+
+    At most 30 days from now, as often as it is needed, and never longer than its successor.
+    Raises KeyNotReplaced, KeyRevoked (also once the overlap is over), InvalidInput.
+    """
+    if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
+        raise InvalidInput(f"The old key may work on for 0 to {LONGEST_OVERLAP.days} days.")
+    rows = ApiKey.objects.select_for_update(of=("self",))
+    row = rows.select_related("consumer", "app", "project").get(pk=key.pk)
+    if row.replaced_at is None:
+        raise KeyNotReplaced(f"{row} has no successor: rotate it first.")
+    if row.revoked_at is not None or row.has_expired(at):
+        raise KeyRevoked(f"{row} does not work any more: its holder needs the successor.")
+    successor = row.replaced_by.filter(revoked_at=None).first()
+    until = at + overlap
+    if successor is not None and successor.expires_at is not None:
+        until = min(until, successor.expires_at)
+    until = not_before(row.created_at, until) or until
+    wanted = {"expires_at": until}
+    change_key(row, Q(), wanted, act="key.move_cutoff", actor=actor, reason=reason)
+    key.expires_at = until
+    return until
 
 
 def _told_of(

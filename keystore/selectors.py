@@ -2,7 +2,7 @@
 
 import hmac
 
-from django.db.models import Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet
 
 from config.errors import NotFound
 from keystore import tokens
@@ -21,7 +21,7 @@ from keystore.models import (
 def find_key(token: str) -> ApiKey | None:
     """The key that `token` is, whatever its state. A malformed token costs no query.
 
-    A digest made with the previous pepper is renewed on the way.
+    A digest made with the previous pepper, or taken over as a plain SHA-256, is renewed on the way.
     """
     if not tokens.is_plausible(token):
         return None
@@ -45,7 +45,13 @@ def keys_of(*, consumer: Consumer | None) -> QuerySet[ApiKey]:
     """Every key of a consumer, in whatever state; nobody has none."""
     if consumer is None:
         return ApiKey.objects.none()
-    return ApiKey.objects.filter(consumer=consumer).select_related("api", "consumer")
+    keys = ApiKey.objects.filter(consumer=consumer).select_related("api", "consumer")
+    return keys.prefetch_related(successors())
+
+
+def successors() -> Prefetch:
+    """The live successor of each key, if it has one."""
+    return Prefetch("replaced_by", ApiKey.objects.filter(revoked_at=None), "live_successors")
 
 
 def keys_looking_like(*, text: str) -> QuerySet[ApiKey]:
@@ -59,7 +65,7 @@ def keys_looking_like(*, text: str) -> QuerySet[ApiKey]:
 def consumer_key(*, project: Project, key_id: str) -> ApiKey:
     """A consumer's key by its public id. Raises NotFound; app keys are not managed here."""
     keys = ApiKey.objects.filter(project=project, consumer__isnull=False, public_id=key_id)
-    found = keys.select_related("consumer", "api").first()
+    found = keys.select_related("consumer", "api").prefetch_related(successors()).first()
     if found is None:
         raise NotFound("There is no such key: list the keys of a user with ?user_id=.")
     return found
@@ -92,7 +98,8 @@ def consumer_of(*, project: Project, user_id: str) -> Consumer | None:
 
 def _renew_digest(key: ApiKey, digest: str) -> None:
     if not hmac.compare_digest(key.digest, digest):
-        ApiKey.objects.filter(pk=key.pk, digest=key.digest).update(digest=digest)
+        known_by = ApiKey.objects.filter(pk=key.pk, digest=key.digest)
+        known_by.update(digest=digest, has_foreign_digest=False)
         key.digest = digest
 
 

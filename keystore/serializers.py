@@ -93,6 +93,12 @@ class IssueKeyRequest(serializers.Serializer[Any]):
     burst = serializers.IntegerField(
         min_value=1, max_value=LARGEST_LIMIT, required=False, allow_null=True, default=None
     )
+    named_limits = serializers.DictField(
+        required=False,
+        default=dict,
+        help_text='Limits beside the one per minute: {"day": {"limit": 10000, '
+        '"window_seconds": 86400}}.',
+    )
     allowed_cidrs = serializers.ListField(
         child=serializers.CharField(max_length=50),
         max_length=MOST_NETWORKS,
@@ -119,6 +125,10 @@ class KeyShown(serializers.ModelSerializer[ApiKey]):
     disabled_because = serializers.ChoiceField(
         DisabledBecause.choices, allow_blank=True, help_text="Empty while it is switched on."
     )
+    replaced_by = serializers.SerializerMethodField(help_text="key_... of its live successor.")
+    used_since_replaced = serializers.BooleanField(
+        source="is_used_since_replaced", help_text="Somebody still calls with the old key."
+    )
 
     class Meta:
         model = ApiKey
@@ -134,16 +144,25 @@ class KeyShown(serializers.ModelSerializer[ApiKey]):
             "scopes",
             "limit_per_minute",
             "burst",
+            "named_limits",
             "allowed_cidrs",
             "expires_at",
             "disabled_at",
             "disabled_because",
             "revoked_at",
+            "replaced_at",
+            "replaced_by",
+            "used_since_replaced",
             "last_used_at",
             "created_at",
             "metadata",
         ]
         read_only_fields = fields
+
+    def get_replaced_by(self, key: ApiKey) -> str | None:
+        # Prefetched for keys that are listed; a key that was just made has no successor.
+        found = getattr(key, "live_successors", [])
+        return found[0].public_id if found else None
 
 
 class IssuedKeyShown(KeyShown):

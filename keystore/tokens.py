@@ -51,15 +51,29 @@ def digest(token: str) -> str:
 
 
 def digests(token: str) -> list[str]:
-    """Every digest that may be stored for `token`, the present pepper's first."""
-    peppers = [settings.KEY_PEPPER, settings.KEY_PEPPER_PREVIOUS]
-    return [_digest(token, pepper) for pepper in peppers if pepper]
+    """Every digest that may be stored for `token`, the present pepper's first.
+
+    A key of another form may have come as its SHA-256 alone.
+    """
+    wanted = [_digest(token, pepper) for pepper in _peppers()]
+    if token.startswith(OURS):
+        return wanted
+    return wanted + imported_digests(hashlib.sha256(token.encode()).hexdigest())
+
+
+def imported_digests(sha256: str) -> list[str]:
+    """What may be kept of a key of which only the SHA-256 is known, the present pepper's first."""
+    return [_digest(f"sha256:{sha256}", pepper) for pepper in _peppers()]
 
 
 def visible_parts(token: str) -> tuple[str, str]:
     """The start and the last four characters that people may see; less of short keys."""
     shown = token[: min(MOST_SHOWN, len(token) // 4)]
     return shown, token[-4:] if len(token) >= SHORTEST_WITH_TAIL else ""
+
+
+def _peppers() -> list[str]:
+    return [pepper for pepper in (settings.KEY_PEPPER, settings.KEY_PEPPER_PREVIOUS) if pepper]
 
 
 def _digest(token: str, pepper: str) -> str:

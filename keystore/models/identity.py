@@ -127,6 +127,8 @@ class ApiKey(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)  # hex HMAC-SHA256
     # Taken over from another system as plain SHA-256; its first use makes it one of ours.
     has_foreign_digest = models.BooleanField(default=False, editable=False)
+    # Under which digest it came, kept so that the same import finds it again. "": not imported.
+    imported_as = models.CharField(max_length=64, blank=True, editable=False)
     prefix = models.CharField(max_length=20, editable=False)  # shown to people, never secret
     last4 = models.CharField(max_length=4, editable=False)
     scopes = ArrayField(models.CharField(max_length=50), default=list, blank=True)
@@ -180,6 +182,10 @@ class ApiKey(models.Model):
                 condition=~Q(provisioned_for="") & Q(revoked_at=None, replaced_at=None),
                 name="key_once_per_slot",
             ),
+            # The same list imported again must not make second keys.
+            models.UniqueConstraint(
+                fields=["imported_as"], condition=~Q(imported_as=""), name="key_imported_once"
+            ),
             # Two people who rotate one key at once make one successor.
             models.UniqueConstraint(
                 fields=["replaces"],
@@ -230,6 +236,12 @@ class ApiKey(models.Model):
     def limited_as(self) -> str:
         """Whose calls are counted: a key and its successors are one."""
         return f"key:{self.counts_as or self.public_id}"
+
+    @property
+    def is_used_since_replaced(self) -> bool:
+        """Whether somebody still calls with a key that has a successor."""
+        used, replaced = self.last_used_at, self.replaced_at
+        return used is not None and replaced is not None and used > replaced
 
     def has_expired(self, at: datetime) -> bool:
         return has_ended(self.expires_at, at)
