@@ -1,9 +1,17 @@
 """Paths about consumers and their keys."""
 
-from django.urls import path, re_path
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
 
 from keystore import views
 from keystore.api import consumers, hooks, keys, leaks
+
+
+class PublicKeyId(StringConverter):
+    regex = "key_[0-9A-Za-z]{1,40}"
+
+
+register_converter(PublicKeyId, "public_key_id")
 
 urlpatterns = [
     path(
@@ -14,7 +22,7 @@ urlpatterns = [
     path("api/v1/consumers/<str:consumer_id>", consumers.ConsumerView.as_view(), name="consumer"),
     path("api/v1/keys", consumers.KeysView.as_view(), name="keys"),
     # Not every word: /keys/verify is asked of another app.
-    re_path(r"^api/v1/keys/(?P<key_id>key_[0-9A-Za-z]{1,40})$", keys.KeyView.as_view(), name="key"),
+    path("api/v1/keys/<public_key_id:key_id>", keys.KeyView.as_view(), name="key"),
     path("api/v1/keys/import", keys.ImportKeysView.as_view(), name="import-keys"),
     path("api/v1/keys/<str:key_id>/overlap", keys.MoveCutoffView.as_view(), name="move-cutoff"),
     path("api/v1/keys/<str:key_id>/revoke", consumers.RevokeKeyView.as_view(), name="revoke-key"),

@@ -15,16 +15,19 @@ from config.errors import DomainError
 from keystore.admin.dialogs import carry_out, opened_on
 from keystore.admin.key_forms import (
     DisableKeyDialog,
+    EditKeyDialog,
     EnableKeyDialog,
     KeyDialog,
+    MoveCutoffDialog,
     RevokeKeyDialog,
     RotateKeyDialog,
 )
 from keystore.admin.pages import actor_of, holds
 from keystore.handover import claim_link
 from keystore.keyrows import IssuedKey
-from keystore.rotation import rotate_key
+from keystore.rotation import move_cutoff, rotate_key
 from keystore.services import disable_key, enable_key, revoke_key
+from keystore.terms import edit_key
 
 SEE = "keystore.view_apikey"
 
@@ -32,7 +35,8 @@ SEE = "keystore.view_apikey"
 class KeyActs:
     """Mixed into the page of keys."""
 
-    actions_detail: Any = ("rotate", "disable", "enable", "revoke")
+    actions_detail: Any = ("rotate", "move_cutoff", "edit", "disable", "enable", "revoke")
+    has_edit_permission = holds("keystore.edit_apikey", SEE)
     has_rotate_permission = holds("keystore.rotate_apikey", SEE)
     has_switch_permission = holds("keystore.disable_apikey", SEE)
     has_revoke_permission = holds("keystore.revoke_apikey", SEE)
@@ -61,6 +65,46 @@ class KeyActs:
         assert replaced.expires_at is not None
         said = f"The old key works until {replaced.expires_at:%Y-%m-%d %H:%M} UTC."
         return hand_over(request, issued, by_link=form.by_link, said=said)
+
+    @action(
+        description="Move cut-off",
+        icon="more_time",
+        permissions=["rotate"],
+        dialog={"title": "How long the replaced key works on", "form_class": MoveCutoffDialog},
+    )
+    def move_cutoff(
+        self, request: HttpRequest, form: MoveCutoffDialog, object_id: str
+    ) -> HttpResponse:
+        def deed() -> str:
+            until = move_cutoff(
+                key=form.key,
+                overlap=form.time_for_both,
+                actor=actor_of(request),
+                reason=form.reason,
+                at=now(),
+            )
+            return f"{form.key} works until {until:%Y-%m-%d %H:%M} UTC."
+
+        return _carried_out(request, form, deed)
+
+    @action(
+        description="Edit",
+        icon="edit",
+        permissions=["edit"],
+        dialog={"title": "Change what this key opens", "form_class": EditKeyDialog},
+    )
+    def edit(self, request: HttpRequest, form: EditKeyDialog, object_id: str) -> HttpResponse:
+        def deed() -> str:
+            changed = edit_key(
+                key=form.key,
+                wanted=form.wanted,
+                actor=actor_of(request),
+                reason=form.reason,
+                at=now(),
+            )
+            return f"{form.key} is changed." if changed else f"{form.key} was like this before."
+
+        return _carried_out(request, form, deed)
 
     @action(
         description="Switch off",
@@ -104,6 +148,11 @@ def _act(
         changed = act(key=key, actor=actor_of(request), reason=form.reason, at=now())
         return f"{key} {done}." if changed else f"{key} {before}: nothing changed."
 
+    return _carried_out(request, form, deed)
+
+
+def _carried_out(request: HttpRequest, form: KeyDialog, deed: Callable[[], str]) -> HttpResponse:
+    key = form.key
     own = reverse("admin:keystore_apikey_change", args=[key.pk])
     holder = key.consumer_id
     pages = [reverse("admin:keystore_consumer_change", args=[holder])] if holder else []

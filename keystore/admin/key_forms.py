@@ -10,6 +10,7 @@ from config.clock import now
 from keystore.admin.dialogs import ConsumerDialog, ReasonDialog
 from keystore.admin.pages import row_or_404
 from keystore.admin.stepup import StepUpDialog
+from keystore.limits import MOST_CALLS
 from keystore.models import Api, ApiKey, Environment
 
 MAY_SEE = "keystore.issue_apikey"
@@ -150,3 +151,94 @@ class RevokeKeyDialog(KeyDialog):
             f"Whoever holds {self.key} is refused from now on; it was {self.last_used}. "
             "This cannot be undone."
         ]
+
+
+class MoveCutoffDialog(KeyDialog):
+    """For how much longer a key works that was replaced."""
+
+    overlap = forms.ChoiceField(
+        label="The replaced key works on for",
+        choices=[
+            ("0", "no time: it ends at once"),
+            ("24", "a day from now"),
+            ("168", "7 days from now"),
+            ("720", "30 days from now"),
+        ],
+        initial="168",
+        widget=UnfoldAdminSelectWidget,
+    )
+
+    def follows(self) -> list[str]:
+        if self.key.replaced_at is None:
+            return ["This key was not replaced: rotate it first."]
+        said = [f"It was replaced on {self.key.replaced_at:%Y-%m-%d %H:%M} UTC."]
+        used = "still in use" if self.key.is_used_since_replaced else "not used since"
+        said.append(f"It is {used}: {self.last_used}.")
+        if self.key.expires_at is not None:
+            said.append(f"As it is, it ends on {self.key.expires_at:%Y-%m-%d %H:%M} UTC.")
+        return said
+
+    @property
+    def time_for_both(self) -> timedelta:
+        return timedelta(hours=int(self.cleaned_data["overlap"]))
+
+
+class EditKeyDialog(KeyDialog):
+    """What the key opens; what is left as it is stays as it is."""
+
+    key_name = forms.CharField(
+        label="Name", max_length=100, required=False, widget=UnfoldAdminTextInputWidget
+    )
+    key_scopes = forms.CharField(
+        label="Scopes, separated by spaces", required=False, widget=UnfoldAdminTextInputWidget
+    )
+    key_networks = forms.CharField(
+        label="Only from these networks (203.0.113.0/24 ...)",
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+    )
+    key_limit = forms.IntegerField(
+        label="Own limit per minute; empty: the plan's",
+        min_value=0,
+        max_value=MOST_CALLS,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+    )
+    key_burst = forms.IntegerField(
+        label="Own burst; empty: none",
+        min_value=1,
+        max_value=MOST_CALLS,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial = {
+            "key_name": self.key.name,
+            "key_scopes": " ".join(self.key.scopes),
+            "key_networks": " ".join(self.key.allowed_cidrs),
+            "key_limit": self.key.own_limit_per_minute,
+            "key_burst": self.key.own_burst,
+            **self.initial,
+        }
+
+    def clean_key_scopes(self) -> list[str]:
+        scopes: list[str] = self.cleaned_data["key_scopes"].split()
+        if len(scopes) > 50 or any(len(scope) > 50 or not scope.isascii() for scope in scopes):
+            raise forms.ValidationError("At most 50 scopes of at most 50 ASCII characters.")
+        return scopes
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        return {
+            "name": given["key_name"],
+            "scopes": given["key_scopes"],
+            "allowed_cidrs": given["key_networks"].replace(",", " ").split(),
+            "own_limit_per_minute": given["key_limit"],
+            "own_burst": given["key_burst"],
+        }
+
+    def follows(self) -> list[str]:
+        return [f"It counts for every request from now on. The key was {self.last_used}."]

@@ -68,6 +68,7 @@ class ApiKeyAdmin(KeyActs, ReadOnlyAdmin):
         "plan_limit_per_minute",
         "own_limit_per_minute",
         "own_burst",
+        "named_limits",
         "allowed_cidrs",
         "expires_at",
         "disabled_at",
@@ -77,6 +78,7 @@ class ApiKeyAdmin(KeyActs, ReadOnlyAdmin):
         "replaces",
         "replaced_at",
         "successor",
+        "still_in_use",
         "provisioned_for",
         "metadata",
         "last_used_at",
@@ -105,6 +107,12 @@ class ApiKeyAdmin(KeyActs, ReadOnlyAdmin):
             return "-"
         url = reverse("admin:keystore_apikey_change", args=[live.pk])
         return format_html('<a class="text-link" href="{}">{}</a>', url, live)
+
+    @admin.display(description="still in use after it was replaced")
+    def still_in_use(self, key: ApiKey) -> str:
+        if key.replaced_at is None:
+            return "-"
+        return "yes" if key.is_used_since_replaced else "no"
 
     @admin.display(description="metadata")
     def masked_metadata(self, key: ApiKey) -> str:

@@ -1,11 +1,15 @@
 """App keys, projects and the audit of edits in the admin."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
+from config.clock import now
 from keystore.models import ApiKey, AuditEntry, Project
+from keystore.rotation import rotate_key
 from keystore.selectors import find_key
+from keystore.services import issue_key
 from tests.staff import client_of
 
 
@@ -100,3 +104,46 @@ def test_change_of_rights_is_on_record(db):
 def test_users_and_roles_are_for_superusers(operator):
     assert operator.get("/admin/auth/user/").status_code == 403
     assert client_of("superuser").get("/admin/auth/user/add/").status_code == 200
+
+
+def act(client, key, name, **asked):
+    address = f"/admin/keystore/apikey/{key.pk}/{name}/"
+    return client.post(address, {"_form_submitted": "on", "deed_reason": "asked for it", **asked})
+
+
+def test_key_is_edited_on_its_page(operator, backend):
+    issue(operator, backend)
+    key = ApiKey.objects.get()
+    wish = {"key_name": "x", "key_scopes": "keys:read", "key_networks": "10.0.0.1/8, ::1"}
+
+    act(operator, key, "edit", key_limit="60", key_burst="", **wish)
+
+    key.refresh_from_db()
+    assert (key.name, key.scopes, key.own_limit_per_minute) == ("x", ["keys:read"], 60)
+    assert key.allowed_cidrs == ["10.0.0.0/8", "::1/128"]
+    assert AuditEntry.objects.get(act="key.edit").reason == "asked for it"
+
+
+@pytest.mark.parametrize(
+    "bad", [{"key_networks": "here"}, {"key_limit": "-1"}, {"key_scopes": "x" * 51}]
+)
+def test_edit_that_makes_no_sense_changes_nothing(operator, backend, bad):
+    issue(operator, backend)
+    key = ApiKey.objects.get()
+
+    assert act(operator, key, "edit", **bad).status_code == 200
+    assert not AuditEntry.objects.filter(act="key.edit").exists()
+
+
+def test_cutoff_of_a_replaced_key_is_moved_on_its_page(operator, journal, alice):
+    at = now()
+    key = issue_key(project=journal, owner=alice, actor="system", at=at).key
+    rotate_key(key=key, overlap=timedelta(days=1), actor="system", reason="", at=at)
+
+    page = operator.get(f"/admin/keystore/apikey/{key.pk}/move_cutoff/").content.decode()
+    act(operator, key, "move_cutoff", overlap="168")
+
+    key.refresh_from_db()
+    assert "not used since" in page
+    assert key.expires_at > at + timedelta(days=6)
+    assert AuditEntry.objects.filter(act="key.move_cutoff").count() == 1
