@@ -5,6 +5,7 @@ ends with each module.
 """
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -77,15 +78,18 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
             complaints.append(f"{answer.status} {answer.url}")
 
     def open_one(*, forgive: str = "", **options: Any) -> Any:
-        """`forgive`: what part of a complaint makes it none."""
+        """`forgive`: a pattern; what matches it is no complaint."""
         contexts.append(chromium.new_context(**{"viewport": WIDE, **options}))
         page = contexts[-1].new_page()
         page.set_default_timeout(30_000)
         if SLOWNESS > 1:
             devtools = contexts[-1].new_cdp_session(page)
             devtools.send("Emulation.setCPUThrottlingRate", {"rate": SLOWNESS})
-        page.on("console", lambda told: (forgive and forgive in told.text) or hear(told))
-        page.on("response", check)
+        forgiven = re.compile(forgive or "(?!)").search  # by itself nothing matches
+        page.on("console", lambda told: forgiven(told.text) or hear(told))
+        page.on(
+            "response", lambda answer: forgiven(f"{answer.status} {answer.url}") or check(answer)
+        )
         page.on("pageerror", lambda problem: complaints.append(f"uncaught: {problem}"))
         return page
 
@@ -101,15 +105,32 @@ def buyer(open_page: Callable[..., Any]) -> Any:
     return open_page(java_script_enabled=False)
 
 
-@pytest.fixture
-def staff(shop: Any, open_page: Callable[..., Any]) -> Any:
-    """A page of somebody who has logged in to the admin with every right."""
-    page = open_page()
-    page.goto(f"{shop.web}/admin/")
+@pytest.fixture(scope="module")
+def logged_in(shop: Any, chromium: Any) -> dict[str, Any]:
+    """The cookies of somebody with every right, who logged in once for the whole module."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{shop.web}/admin/login/?next=/live")  # the first page is left for the tests
     page.get_by_label("Username").fill("admin")
     page.get_by_label("Password").fill(shop.admin_password)
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{shop.web}/admin/")
+    page.wait_for_url(f"{shop.web}/live")
+    cookies = dict(context.storage_state())
+    context.close()
+    return cookies
+
+
+@pytest.fixture
+def open_staff_page(open_page: Callable[..., Any], logged_in: dict[str, Any]) -> Callable[..., Any]:
+    """Opens a page of somebody who has logged in to the admin with every right."""
+    return lambda **options: open_page(storage_state=logged_in, **options)
+
+
+@pytest.fixture
+def staff(shop: Any, open_staff_page: Callable[..., Any]) -> Any:
+    """Their first page."""
+    page = open_staff_page()
+    page.goto(f"{shop.web}/admin/")
     return page
 
 

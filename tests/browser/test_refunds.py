@@ -8,14 +8,6 @@ PHONE = {"viewport": {"width": 390, "height": 844}}
 LOOKS = {"desk": {}, "desk in the dark": {"color_scheme": "dark"}, "phone": PHONE}
 
 
-def log_in(shop, page):
-    page.goto(f"{shop.web}/admin/")
-    page.get_by_label("Username").fill("admin")
-    page.get_by_label("Password").fill(shop.admin_password)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{shop.web}/admin/")
-
-
 def open_form(shop, page, consumer):
     """From the consumer's payments to the refund page of the first."""
     page.goto(f"{shop.web}/admin/billing/payment/?q={consumer}")
@@ -33,9 +25,8 @@ def assert_fits(page):
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_a_refund_is_told_asked_for_and_followed(shop, open_page, look):
-    page = open_page(**LOOKS[look])
-    log_in(shop, page)
+def test_a_refund_is_told_asked_for_and_followed(shop, open_staff_page, look):
+    page = open_staff_page(**LOOKS[look])
     open_form(shop, page, "ada")
 
     page.get_by_label("Amount in USD").fill("1.25")
@@ -49,9 +40,8 @@ def test_a_refund_is_told_asked_for_and_followed(shop, open_page, look):
     assert_fits(page)
 
 
-def test_too_much_is_refused_on_the_page_without_javascript(shop, open_page):
-    page = open_page(java_script_enabled=False)
-    log_in(shop, page)
+def test_too_much_is_refused_on_the_page_without_javascript(shop, open_staff_page):
+    page = open_staff_page(java_script_enabled=False)
     open_form(shop, page, "ada")
 
     page.get_by_label("Amount in USD").fill("99999")
