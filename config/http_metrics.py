@@ -30,6 +30,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE = "none"
 EVERY_SECONDS = 1.0
+Kind = tuple[str, str, int]  # method, route, status
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -108,23 +109,23 @@ class HotCounts:
     """What was answered before Django, counted once a second, and before anybody reads it."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[str, str, int, float]] = deque()
+        self._waiting: deque[tuple[Kind, float]] = deque()
         self._counting = threading.Lock()
         self._counted_at = 0.0
 
-    def note(self, method: str, route: str, status: int, started: float) -> None:
+    def note(self, kind: Kind, started: float) -> None:
         ended = time.perf_counter()
-        self._waiting.append((method, route, status, ended - started))
+        self._waiting.append((kind, ended - started))
         if ended - self._counted_at > EVERY_SECONDS:
             self._counted_at = ended
             self.count()
 
     def count(self) -> None:
-        kinds: dict[tuple[str, str, int], list[float]] = {}
+        kinds: dict[Kind, list[float]] = {}
         with self._counting:
             for _ in range(len(self._waiting)):
-                method, route, status, taken = self._waiting.popleft()
-                kinds.setdefault((method, route, status), []).append(taken)
+                kind, taken = self._waiting.popleft()
+                kinds.setdefault(kind, []).append(taken)
         for (method, route, status), taken_by_all in kinds.items():
             count_many(method, route, status, taken_by_all)
 

@@ -4,6 +4,7 @@ For callers that cannot wait for the ORM. It says nothing about a key that may n
 an answer that has run out: then the whole way must be gone.
 """
 
+import struct
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,8 +28,11 @@ LEFT JOIN keystore_consumer AS consumer
 LEFT JOIN entitlements_answer AS answer ON answer.consumer_id = consumer.id
 WHERE key.digest = $1
 """
-END, ETAG = 40, 64  # bytes before the body of a packed answer
-NO_END = b" " * END
+# Of a packed answer: when it ends, in seconds since 1970; where that and the ETag end.
+ENDS = struct.Struct("d")
+NEVER = float("inf")
+END = ENDS.size
+ETAG = END + 64
 SIZE = 1_000  # bytes, of a caller and the texts in it
 
 
@@ -69,16 +73,15 @@ class ReadyAnswer:
 
     def packed(self) -> bytes:
         """As one piece of memory: a hundred thousand of them are held."""
-        end = "" if self.changes_at is None else self.changes_at.isoformat()
-        return b"%-40b%64b%b" % (end.encode(), self.etag.encode(), self.body)
+        end = NEVER if self.changes_at is None else self.changes_at.timestamp()
+        return ENDS.pack(end) + self.etag.encode() + self.body
 
 
 def unpacked(packed: bytes, at: datetime) -> tuple[bytes, str] | None:
     """Body and ETag of a packed answer; None when it has run out."""
-    end = packed[:END]
-    if end != NO_END and lifetime.has_ended(datetime.fromisoformat(end.decode().rstrip()), at):
+    if at.timestamp() >= ENDS.unpack_from(packed)[0]:
         return None
-    return packed[END + ETAG :], packed[END : END + ETAG].decode()
+    return packed[ETAG:], packed[END:ETAG].decode()
 
 
 @dataclass(frozen=True, slots=True)

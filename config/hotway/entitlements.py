@@ -56,7 +56,7 @@ class EntitlementsDoor:
         cache = self._cache
         if cache is None or not cache.is_fresh():
             return self._read(None, token, user_id, project, at)
-        asker = cache.get(self._sealed(token))
+        asker = cache.get(self.sealed(token))
         if not isinstance(asker, Asker) or not _may_ask(asker, project, at):
             return self._read(cache, token, user_id, project, at)
         packed = cache.get(name_of(asker.project_id, user_id))
@@ -80,14 +80,14 @@ class EntitlementsDoor:
         if said is None:
             return None
         if cache is not None:
-            cache.put(ticket, self._sealed(token), found.asker)
+            cache.put(ticket, self.sealed(token), found.asker)
             if found.answer is not None:
                 name = name_of(found.asker.project_id, user_id)
                 cache.put(ticket, name, found.answer.packed())
         note_use(key=found.asker, at=at)
         return said
 
-    def _sealed(self, token: str) -> str:
+    def sealed(self, token: str) -> str:
         return blake2b(token.encode(), key=self._seal, digest_size=16).hexdigest()
 
 

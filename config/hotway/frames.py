@@ -31,6 +31,11 @@ class Frame:
         names = [name for name, _ in headers]
         self._gaps = [(place, name) for place, name in enumerate(names) if VARYING.fullmatch(name)]
         self._names = frozenset(names)
+        gaps = {name: place for place, name in self._gaps}
+        self.has_only_known_gaps = gaps.keys() == {"X-Request-Id", "ETag", "Content-Length"}
+        self._id, self._etag, self._length = (
+            gaps.get(name, 0) for name in ("X-Request-Id", "ETag", "Content-Length")
+        )
 
     def around(self, values: Mapping[str, str]) -> list[Header] | None:
         """The headers of an answer; None when it has others."""
@@ -41,6 +46,14 @@ class Frame:
             if name not in values:
                 return None
             headers[place] = (name, values[name])
+        return headers
+
+    def answer_headers(self, request_id: str, etag: str, length: int) -> list[Header]:
+        """The same for an answer that has these three alone, quicker."""
+        headers = self._headers.copy()
+        headers[self._id] = ("X-Request-Id", request_id)
+        headers[self._etag] = ("ETag", etag)
+        headers[self._length] = ("Content-Length", str(length))
         return headers
 
 
