@@ -132,6 +132,14 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Usage",
+                "items": [
+                    _page("Balances", "data_usage", "metering.quotabalance"),
+                    _page("Credits", "toll", "metering.creditpack"),
+                    _page("Fail policies", "emergency_home", "metering.failpolicy"),
+                ],
+            },
+            {
                 "title": "Stripe",
                 "items": [
                     _page("Inbox", "inbox", "billing.inboxevent"),

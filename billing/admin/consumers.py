@@ -14,6 +14,7 @@ from unfold.enums import ActionVariant
 from billing.admin.consumer.asked import asked_of
 from billing.admin.consumer.page import page_of
 from billing.admin.consumer_acts import IssuesKeys
+from billing.admin.consumer_credits import GivesCredits
 from billing.admin.consumer_desk import ConsumerDeskAdmin, TagFilter
 from billing.admin.consumer_forms import (
     RevokeFeatureDialog,
@@ -40,7 +41,7 @@ SEE = "keystore.view_consumer"
 
 
 @admin.register(Consumer)
-class ConsumerAdmin(IssuesKeys, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
+class ConsumerAdmin(IssuesKeys, GivesCredits, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
     list_display = ("external_id", "email", "name", "project", "public_id", "created_at")
     list_filter = ("project", TagFilter)
     list_select_related = ("project",)
@@ -63,7 +64,15 @@ class ConsumerAdmin(IssuesKeys, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
         {
             "title": "More",
             "icon": "more_horiz",
-            "items": ["issue_key", "see_as", "add_note", "remove_note", "set_tags"],
+            "items": [
+                "issue_key",
+                "give_credits",
+                "take_credits",
+                "see_as",
+                "add_note",
+                "remove_note",
+                "set_tags",
+            ],
         },
     )
     has_give_many_permission = holds(GIVE_MANY, SEE)

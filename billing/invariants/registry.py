@@ -1,11 +1,17 @@
 """All promises, in the order in which they are shown."""
 
-from billing.invariants import access, machine, money, usage
+from billing.invariants import access, machine, money, quotas, usage
 from billing.invariants.found import Check, Found
 
 __all__ = ["CHECKS", "Check", "Found", "check_named"]
 
-CHECKS: tuple[Check, ...] = (*money.CHECKS, *access.CHECKS, *machine.CHECKS, *usage.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *money.CHECKS,
+    *access.CHECKS,
+    *quotas.CHECKS,
+    *machine.CHECKS,
+    *usage.CHECKS,
+)
 
 
 def check_named(code: str) -> Check | None:

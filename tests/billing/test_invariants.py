@@ -25,7 +25,7 @@ from entitlements.models import Answer, Grant
 from entitlements.services import refresh_answer
 from keystore import jobs
 from keystore.models import ApiKey, HookDelivery, HookEndpoint, OutboxMessage
-from metering.models import Meter, UsageTotal, Watermark
+from metering.models import CreditPack, Meter, QuotaBalance, Reservation, UsageTotal, Watermark
 from tests.billing.admin.conftest import an_event
 from tests.conftest import NOON
 
@@ -158,6 +158,42 @@ class Plant:
             state="awaiting",
             requested_by="staff:sam",
             expires_at=NOON - HOUR,
+        )
+        return made.public_id
+
+    def meter(self):
+        feature = self.consumer.project.features.create(code="tokens", kind="limit")
+        return self.consumer.project.meters.create(code="tokens", feature=feature)
+
+    def balance(self, **figures):
+        return QuotaBalance.objects.create(
+            **self.own,
+            meter=self.meter(),
+            period_start=NOON - HOUR,
+            period_end=NOON + HOUR,
+            enforcement="hard",
+            **figures,
+        )
+
+    def balances_count_their_events(self):
+        self.balance(used=3)
+        return "the balance counts 3"
+
+    def credits_equal_their_ledger(self):
+        made = CreditPack.objects.create(
+            **self.own, meter=self.meter(), amount=5, remaining=5, source="staff"
+        )
+        made.entries.create(kind="given", delta=4)
+        return "add up to 4"
+
+    def kept_back_is_held(self):
+        self.balance(reserved=3)
+        return "3.000000000000 kept back"
+
+    def reservations_end(self):
+        balance = self.balance(reserved=3)
+        made = Reservation.objects.create(
+            project=balance.project, balance=balance, quantity=3, expires_at=NOON - HOUR
         )
         return made.public_id
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing.admin.consumer import cards, held, paid, usage_told
+from billing.admin.consumer import cards, held, paid, usage, usage_told
 from billing.admin.consumer.tables import Section
 from keystore.models import Consumer
 
@@ -33,16 +33,14 @@ _places = [
     Place(40, "billing.view_stripecustomer", cards.cards),
     Place(50, "keystore.view_apikey", held.keys),
     Place(62, "billing.view_usagereport", usage_told.reports),
+    Place(60, "metering.view_quotabalance", usage.quotas),
     Place(70, "entitlements.view_grant", held.grants),
     Place(75, "billing.view_checkout", paid.checkouts),
 ]
 
 
 def add_section(*, order: int, permission: str, make: Make) -> None:
-    """Show what `make(consumer, user, at)` returns to those who hold the permission.
-
-    Free place: 60 usage against quota.
-    """
+    """Show what `make(consumer, user, at)` returns to those who hold the permission."""
     _places.append(Place(order, permission, make))
 
 
