@@ -36,6 +36,11 @@ def quantity_field(**options: Any) -> "models.DecimalField[Any, Any]":
     return models.DecimalField(max_digits=38, decimal_places=12, **options)
 
 
+def sum_field(**options: Any) -> "models.DecimalField[Any, Any]":
+    """What amounts of usage add up to: wide enough for 10**12 of the largest."""
+    return models.DecimalField(max_digits=50, decimal_places=12, **options)
+
+
 def usual_thresholds() -> list[int]:
     """At which percentages of a limit somebody is warned unless the meter says otherwise."""
     return [80, 100]

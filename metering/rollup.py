@@ -46,7 +46,7 @@ INSERT INTO {table} AS t (project_id, meter_id, consumer_id, api_id, key_id, dim
 SELECT * FROM grains
 """
 ADD = """
-ON CONFLICT (consumer_id, meter_id, grain, bucket, api_id, key_id, dims) DO UPDATE SET
+ON CONFLICT (consumer_id, meter_id, grain, bucket, api_id, key_id, md5(dims::text)) DO UPDATE SET
     quantity = t.quantity + EXCLUDED.quantity,
     events = t.events + EXCLUDED.events,
     maximum = greatest(t.maximum, EXCLUDED.maximum),

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 from entitlements.models import Enforcement
 from keystore.ids import new_id
 from keystore.models import Consumer, Project
-from metering.columns import quantity_field
+from metering.columns import quantity_field, sum_field
 from metering.models.meters import Meter
 
 
@@ -30,9 +30,9 @@ class QuotaBalance(models.Model):
     period_end = models.DateTimeField(null=True)  # None: never starts anew
     limit = quantity_field(null=True)  # None: unlimited
     enforcement = models.CharField(max_length=4, choices=Enforcement)
-    used = quantity_field(default=0)
-    reserved = quantity_field(default=0)
-    from_credits = quantity_field(default=0)
+    used = sum_field(default=0)
+    reserved = sum_field(default=0)
+    from_credits = sum_field(default=0)
     latest_at = models.DateTimeField(null=True)  # of the value that a meter of kind latest shows
     next_warning = quantity_field(null=True)  # told when `used` reaches it; None: nothing to tell
     warn_due = models.BooleanField(default=False)

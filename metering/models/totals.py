@@ -2,9 +2,10 @@
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import MD5, Cast
 
 from keystore.models import Api, ApiKey, Consumer, Project
-from metering.columns import TransactionId, quantity_field
+from metering.columns import TransactionId, quantity_field, sum_field
 from metering.models.meters import Meter
 
 
@@ -35,7 +36,7 @@ class UsageTotal(models.Model):
     dims = models.JSONField(default=dict)  # the meter's dimensions and their values
     grain = models.CharField(max_length=4, choices=Grain)
     bucket = models.DateTimeField()  # its start, in UTC
-    quantity = quantity_field(default=0)
+    quantity = sum_field(default=0)
     events = models.BigIntegerField(default=0)  # a voided one is taken off again
     maximum = quantity_field(null=True)  # None: every event of the bucket was voided
     latest = quantity_field(null=True)
@@ -44,7 +45,9 @@ class UsageTotal(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["consumer", "meter", "grain", "bucket", "api", "key", "dims"],
+                # Dimensions may be longer than what an index can hold.
+                *("consumer", "meter", "grain", "bucket", "api", "key"),
+                MD5(Cast("dims", models.TextField())),
                 name="total_once_per_bucket",
                 nulls_distinct=False,
             ),
@@ -89,7 +92,8 @@ class UsageDistinct(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["consumer", "meter", "bucket", "value", "api", "key", "dims"],
+                *("consumer", "meter", "bucket", "value", "api", "key"),
+                MD5(Cast("dims", models.TextField())),
                 name="distinct_once_per_hour",
                 nulls_distinct=False,
             ),
