@@ -65,12 +65,12 @@ def revoke_credits(*, pack: CreditPack, reason: str, actor: str, at: datetime) -
     locked = _locked(pack)
     if locked.revoked_at is not None:
         return Decimal(0)
-    left = locked.remaining
+    left: Decimal = locked.remaining
     locked.revoked_at = at
     locked.save(update_fields=["revoked_at"])
     _empty(locked, CreditKind.REVOKED, at)
-    told = {"before": {"remaining": left}, "after": {"remaining": 0}}
-    _record(locked, "credits.revoke", actor, reason, at, **told)
+    was, is_now = {"remaining": left}, {"remaining": 0}
+    _record(locked, "credits.revoke", actor, reason, at, before=was, after=is_now)
     return left
 
 
@@ -140,14 +140,22 @@ def _enter(pack: CreditPack, kind: CreditKind, delta: Decimal, at: datetime) -> 
 
 
 def _record(
-    pack: CreditPack, act: str, actor: str, reason: str, at: datetime, **changed: object
+    pack: CreditPack,
+    act: str,
+    actor: str,
+    reason: str,
+    at: datetime,
+    *,
+    before: object = None,
+    after: object = None,
 ) -> None:
     audit.record(
         actor=actor,
         act=act,
         target=pack,
         consumer=pack.consumer,
+        before=before,
+        after=after,
         reason=reason,
         at=at,
-        **changed,
     )

@@ -30,7 +30,8 @@ def policies_of(*, project: Project) -> dict[str | None, Policy]:
     rows = FailPolicy.objects.filter(project=project).values_list(
         "feature__code", "on_failure", "fresh_seconds", "stale_seconds"
     )
-    return {None: Policy(), **{code: Policy(*terms) for code, *terms in rows}}
+    found = {code: Policy(said, fresh, stale) for code, said, fresh, stale in rows}
+    return {None: Policy(), **found}
 
 
 def strictest(policies: Iterable[Policy]) -> Policy:
