@@ -106,7 +106,7 @@ def public_plans_of(*, project: Project) -> QuerySet[Plan]:
 
 def _current_answer(consumer: Consumer, at: datetime) -> Answer | None:
     # Found together with its consumer (entitlements.held), or looked for now.
-    together: Answer | None = consumer._state.fields_cache.get("answer")
+    together: Answer | None = consumer._state.fields_cache.get("held_answer")
     stored = together or Answer.objects.filter(consumer=consumer).first()
     if stored is None or (stored.changes_at is not None and stored.changes_at <= at):
         return None

@@ -163,3 +163,12 @@ def test_parts_of_units_add_up_exactly(journal, alice, tokens):
     give(alice, plan=sell(journal, "tokens", limit=1))
     taken = [use(alice, tokens, Decimal("0.1")).allowed for _ in range(11)]
     assert taken == [True] * 10 + [False]
+
+
+def test_what_was_given_after_a_use_counts_for_the_next(journal, alice, tokens):
+    """Nothing of an older answer stays with the consumer that was asked about."""
+    give(alice, plan=sell(journal, "tokens", limit=10))
+    use(alice, tokens, 1)
+    calls = metered(journal, "calls")
+    give(alice, plan=sell(journal, "calls", limit=5))
+    assert use(alice, calls, 5).allowed
