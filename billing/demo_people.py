@@ -12,6 +12,7 @@ from billing.access import ENDED
 from billing.checkout import Wish, find_price, fulfil_checkout, start_checkout
 from billing.claims import claim_key_of_checkout
 from billing.demo_logins import Logins
+from billing.demo_usage import use_some
 from billing.locks import CustomerBusy
 from billing.models import Checkout, CheckoutMode, CheckoutState, Subscription
 from billing.sync import sync_customer
@@ -45,6 +46,7 @@ def invite_people(*, project: Project, logins: Logins, clock: Clock) -> None:
     if not settings.STRIPE_USES_SANDBOX:
         return  # nobody pays at a real Stripe by itself: buy with card 4242 4242 4242 4242
     _collect_key(_buy(people["ada"], "pro", clock), "ada_key", logins, clock())
+    use_some(consumer=people["ada"], at=clock())
     _buy(people["joan"], "labs_lifetime", clock)
     _buy(people["gina"], "pro", clock)
     _cancel(people["gina"], clock)

@@ -176,6 +176,7 @@ UNFOLD = {
                     _page("APIs", "api", "keystore.api"),
                     _page("Plans", "sell", "entitlements.plan"),
                     _page("Features", "toggle_on", "entitlements.feature"),
+                    _page("Meters", "speed", "metering.meter"),
                     _page("Prices", "price_change", "billing.price"),
                     _page("Billing policies", "tune", "billing.billingpolicy"),
                     _page("Refund limits", "group_add", "billing.refundlimit"),

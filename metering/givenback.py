@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection
 from django.db.models import F, Max, Q, QuerySet, Value
@@ -23,7 +24,7 @@ def balance_of(event: UsageEvent) -> QuotaBalance | None:
 def period_counted_in(event: UsageEvent) -> Period | None:
     """The period of the quota that the event took from; None: it took from none."""
     balance = _balances_of(event).last() if event.meter.feature_id is not None else None
-    return balance and Period(balance.period_start, balance.period_end)
+    return Period(balance.period_start, balance.period_end) if balance else None
 
 
 def _balances_of(event: UsageEvent) -> QuerySet[QuotaBalance]:
@@ -46,7 +47,7 @@ def give_back(*, event: UsageEvent, at: datetime) -> Decimal:
         cursor.execute(RETURN, [str(event.pk), at])
         paid = Decimal(cursor.fetchone()[0])
     zero = Value(Decimal(0))
-    changes = {"used": Greatest(F("used") - _taken(event, balance), zero)}
+    changes: dict[str, Any] = {"used": Greatest(F("used") - _taken(event, balance), zero)}
     if event.meter.aggregation in (Aggregation.MAX, Aggregation.LATEST):
         changes = _remeasured(event, balance)
     QuotaBalance.objects.filter(pk=balance.pk).update(
@@ -68,7 +69,7 @@ def standing_events(event: UsageEvent, balance: QuotaBalance) -> QuerySet[UsageE
 
 def _taken(event: UsageEvent, balance: QuotaBalance) -> Decimal:
     if event.meter.aggregation == Aggregation.SUM:
-        return event.quantity
+        return Decimal(event.quantity)
     if event.meter.aggregation == Aggregation.COUNT:
         return Decimal(1)
     others = standing_events(event, balance).filter(unique_value=event.unique_value)
@@ -78,7 +79,7 @@ def _taken(event: UsageEvent, balance: QuotaBalance) -> Decimal:
     return Decimal(1)
 
 
-def _remeasured(event: UsageEvent, balance: QuotaBalance) -> dict[str, object]:
+def _remeasured(event: UsageEvent, balance: QuotaBalance) -> dict[str, Any]:
     """Maximum and latest value are those of the events that are left."""
     left = standing_events(event, balance)
     if event.meter.aggregation == Aggregation.MAX:

@@ -54,7 +54,7 @@ def create_meter(
     *, project: Project, code: str, terms: MeterTerms, actor: str, at: datetime
 ) -> Meter:
     """A new meter. Raises MeterExists, InvalidInput."""
-    _check(project, terms)
+    check_terms(project, terms)
     if project.meters.filter(code=code).exists():
         raise MeterExists(f"The project has a meter {code!r}: choose another code.")
     _require_free(terms.feature, None)
@@ -66,7 +66,7 @@ def create_meter(
 @transaction.atomic
 def change_meter(*, meter: Meter, terms: MeterTerms, actor: str, at: datetime) -> Meter:
     """Other terms from now on. Raises MeterHasCounted for another kind of counting."""
-    _check(meter.project, terms)
+    check_terms(meter.project, terms)
     _require_free(terms.feature, meter)
     before = _shown(meter)
     counting = (meter.aggregation, meter.value_property)
@@ -106,7 +106,8 @@ def has_counted(meter: Meter) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _check(project: Project, terms: MeterTerms) -> None:
+def check_terms(project: Project, terms: MeterTerms) -> None:
+    """Raises InvalidInput for terms that make no sense."""
     if terms.feature is not None and terms.feature.project_id != project.pk:
         raise InvalidInput("The feature belongs to another project: choose one of this project.")
     if terms.aggregation == Aggregation.UNIQUE and not terms.value_property:
@@ -124,7 +125,7 @@ def _check(project: Project, terms: MeterTerms) -> None:
 
 
 def _require_free(feature: Feature | None, meter: Meter | None) -> None:
-    taken = Meter.objects.filter(feature=feature).exclude(pk=meter and meter.pk)
+    taken = Meter.objects.filter(feature=feature).exclude(pk=meter.pk if meter else None)
     if feature is not None and (other := taken.first()) is not None:
         raise MeterExists(f"The meter {other.code} consumes {feature.code}: archive it first.")
 

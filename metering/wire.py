@@ -154,7 +154,8 @@ def _read(event: Any, reader: Reader) -> Told | Unreadable:
     except msgspec.ValidationError as error:
         refusal = InvalidEvent(f"{error}.")
     names = named(event) if isinstance(event, msgspec.Raw) else (event.id, event.source)
-    return Unreadable(*(name[:255].replace("\x00", "") for name in names), error=refusal)
+    event_id, source = (str(name)[:255].replace("\x00", "") for name in names)
+    return Unreadable(event_id, source, refusal)
 
 
 def _of_plain(event: PlainEvent) -> Told:

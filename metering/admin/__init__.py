@@ -1,5 +1,5 @@
-"""What staff see of usage: balances, packs of credits, and what holds while nobody answers."""
+"""What staff see: meters, balances, packs of credits, and what holds while nobody answers."""
 
-from metering.admin import policies, quotas
+from metering.admin import meters, policies, quotas
 
-__all__ = ["policies", "quotas"]
+__all__ = ["meters", "policies", "quotas"]

@@ -50,7 +50,7 @@ class UsageReport(serializers.Serializer[Any]):
     window = serializers.ChoiceField(WINDOWS)
     timezone = serializers.CharField()
     to = serializers.DateTimeField()
-    data = UsageLine(many=True)
+    data = UsageLine(many=True)  # type: ignore[assignment]  # DRF's own attribute
 
     def get_fields(self) -> dict[str, Any]:
         return {**super().get_fields(), "from": serializers.DateTimeField()}

@@ -12,7 +12,9 @@ from metering.status import STATES, EventStatus
 
 class ReceiptShown(serializers.Serializer[Any]):
     id = serializers.CharField(help_text="The event's id, as sent.")
-    source = serializers.CharField(allow_blank=True)
+    source = serializers.CharField(  # type: ignore[assignment]  # DRF's own attribute
+        allow_blank=True
+    )
     status = serializers.ChoiceField([ACCEPTED, DUPLICATE, CONFLICT, REJECTED])
     code = serializers.CharField(allow_blank=True, help_text="Why not; listed at /docs/errors.")
     detail = serializers.CharField(allow_blank=True)
@@ -30,7 +32,7 @@ class ReceiptsShown(serializers.Serializer[Any]):
 
 
 class EventNamed(serializers.Serializer[Any]):
-    source = serializers.CharField(
+    source = serializers.CharField(  # type: ignore[assignment]  # DRF's own attribute
         max_length=255, required=False, default="", allow_blank=True, trim_whitespace=False
     )
 
@@ -60,7 +62,9 @@ class HistoryLine(serializers.Serializer[UsageEvent]):
 
 class EventStatusShown(serializers.Serializer[EventStatus]):
     id = serializers.CharField()
-    source = serializers.CharField(allow_blank=True)
+    source = serializers.CharField(  # type: ignore[assignment]  # DRF's own attribute
+        allow_blank=True
+    )
     state = serializers.ChoiceField(STATES)
     counted = serializers.BooleanField()
     event = serializers.UUIDField(source="event.id", allow_null=True, default=None)

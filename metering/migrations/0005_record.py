@@ -22,7 +22,8 @@ CREATE FUNCTION metering_record(
 #variable_conflict use_column
 DECLARE
     fresh uuid[];
-    fitting integer[];
+    all_fresh boolean;
+    fitting integer[] := '{}';
     one record;
     taken record;
 BEGIN
@@ -36,7 +37,9 @@ BEGIN
         RETURNING event
     ) SELECT coalesce(array_agg(named.event), '{}') INTO fresh FROM named;
 
-    IF cardinality(fresh) < jsonb_array_length(told) THEN
+    -- Looking each row up in the list costs more than the row: only done when some were known.
+    all_fresh := cardinality(fresh) = jsonb_array_length(told);
+    IF NOT all_fresh THEN
         RETURN QUERY
         SELECT t.n,
                CASE WHEN k.fingerprint = decode(t.f, 'hex') THEN 'duplicate' ELSE 'conflict' END,
@@ -55,7 +58,7 @@ BEGIN
             JOIN jsonb_to_recordset(groups) AS g(
                 g integer, c bigint, m bigint, k text, b timestamptz, d timestamptz, l numeric,
                 h boolean, w integer) ON g.g = t.g
-            WHERE t.i = ANY (fresh) AND g.k IN ('sum', 'count')
+            WHERE (all_fresh OR t.i = ANY (fresh)) AND g.k IN ('sum', 'count')
             GROUP BY t.g, g.c, g.m, g.k, g.b, g.d, g.l, g.h, g.w
         ), held AS (
             INSERT INTO metering_quotabalance AS b (
@@ -93,8 +96,11 @@ BEGIN
     FROM jsonb_to_recordset(told) AS t(
         i uuid, s text, e text, c bigint, m bigint, a bigint, k bigint, q numeric, v text,
         o timestamptz, t timestamptz, p jsonb, g integer)
-    WHERE t.i = ANY (fresh) AND (t.g IS NULL OR t.g = ANY (fitting));
+    WHERE (all_fresh OR t.i = ANY (fresh)) AND (t.g IS NULL OR t.g = ANY (fitting));
 
+    IF cardinality(fitting) = jsonb_array_length(groups) THEN
+        RETURN;
+    END IF;
     FOR one IN
         SELECT t.*, g.k AS kind, g.b, g.d, g.l, g.h, g.w
         FROM jsonb_to_recordset(told) AS t(
@@ -103,7 +109,7 @@ BEGIN
         JOIN jsonb_to_recordset(groups) AS g(
             g integer, k text, b timestamptz, d timestamptz, l numeric, h boolean, w integer)
           ON g.g = t.g
-        WHERE t.i = ANY (fresh) AND NOT t.g = ANY (fitting)
+        WHERE (all_fresh OR t.i = ANY (fresh)) AND NOT t.g = ANY (fitting)
         ORDER BY t.n
     LOOP
         DELETE FROM metering_usagekey AS k WHERE k.project_id = the_project

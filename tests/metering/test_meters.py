@@ -7,6 +7,7 @@ from keystore.models import AuditEntry
 from metering.models import Meter
 from metering.services import check_token_quota, record_token_usage, record_usage
 from tests.metering.quota_cast import give, metered, sell
+from tests.staff import client_of
 
 PATH = "/api/v1/meters"
 
@@ -95,3 +96,19 @@ def test_user_without_the_plan_may_not_use_tokens(journal, alice):
     metered(journal)
     refused = (False, "The plan does not contain tokens.")
     assert check_token_quota(consumer=alice, at=now()) == refused
+
+
+def test_staff_make_a_meter_by_the_same_rules(journal):
+    page = client_of("Operator")
+    address = "/admin/metering/meter/add/"
+    wish = {
+        "project": journal.pk,
+        "code": "seats",
+        "aggregation": "unique",
+        "dimensions": "[]",
+        "thresholds": "[80]",
+    }
+    assert b"whose values it counts" in page.post(address, wish).content
+    assert page.post(address, {**wish, "value_property": "seat"}).status_code == 302
+    assert AuditEntry.objects.filter(act="meter.add").exists()
+    assert b"its totals only" in page.get("/admin/metering/meter/").content
