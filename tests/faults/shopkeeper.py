@@ -27,6 +27,7 @@ from config.celery import app as celery  # noqa: E402
 from config.clock import now  # noqa: E402
 from keystore.models import Project  # noqa: E402
 from keystore.services import import_key  # noqa: E402
+from metering import rebuild, rollup  # noqa: E402
 
 
 def furnish() -> dict[str, Any]:
@@ -47,6 +48,12 @@ def furnish() -> dict[str, Any]:
     seed_prices(spec)
     catalog.push(project=spec, actor=ACTOR, clock=now)
     return {"project": project.pk}
+
+
+def total_up() -> dict[str, Any]:
+    """Roll usage up, and prove the totals from the events."""
+    rollup.roll_up(clock=now)
+    return {"differences": len(rebuild.prove_totals().differences)}
 
 
 def refund(*, charge: str, amount_minor: int) -> dict[str, Any]:
@@ -102,6 +109,7 @@ def ring(*, task: str) -> dict[str, Any]:
 
 DEEDS = {
     "furnish": furnish,
+    "total_up": total_up,
     "refund": refund,
     "collect": collect,
     "ask_refund": ask_refund,
