@@ -11,6 +11,9 @@ CHECKING := DEBUG=true SECRET_KEY=typecheck-only KEY_PEPPER=typecheck-only
 # 5,000 subscriptions with planted differences.
 PROOF := tests/scenarios/test_reconciliation_proof.py
 
+# Rate limits of 10, 100 and 1,000 a minute on four processes, for so many minutes each.
+LIMITS_PROOF := tests/keystore/test_limit_proof.py
+
 # Processes that share the tests, each with servers of its own.
 WORKERS ?= 2
 
@@ -36,7 +39,8 @@ test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name", WORK
 prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises (KILLS=20 SEED=n)
 	@$(call logged,prove,KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults $(ARGS) \
 		&& QUOTA_ROUNDS=500 $(BIN)/python -m pytest -q tests/races/test_quotas.py \
-		&& RECONCILED=5000 $(BIN)/python -m pytest -q $(PROOF))
+		&& RECONCILED=5000 $(BIN)/python -m pytest -q $(PROOF) \
+		&& PROVE_MINUTES=$(or $(PROVE_MINUTES),1.5) $(BIN)/python -m pytest -q -s $(LIMITS_PROOF))
 
 bench: .venv/.ok ## Measure how fast webhooks are acknowledged and what reconciling costs
 	@$(call logged,bench,$(BIN)/python -m bench.webhook_receipt $(ARGS) \

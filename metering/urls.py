@@ -2,12 +2,23 @@
 
 from django.urls import path
 
-from metering.api import check, corrections, entitlements, keys, meters, quota, reports, usage
+from metering.api import (
+    check,
+    corrections,
+    entitlements,
+    key_usage,
+    keys,
+    meters,
+    quota,
+    reports,
+    usage,
+)
 
 urlpatterns = [
     path("whoami", keys.RootWhoamiView.as_view(), name="whoami"),
     path("api/v1/whoami", keys.WhoamiView.as_view(), name="api-whoami"),
     path("api/v1/keys/verify", keys.VerifyView.as_view(), name="verify-key"),
+    path("api/v1/keys/<str:key_id>/usage", key_usage.KeyUsageView.as_view(), name="key-usage"),
     path("api/v1/usage/events", usage.EventsView.as_view(), name="usage-events"),
     path(
         "api/v1/usage/events/<path:event_id>/void",

@@ -77,7 +77,7 @@ class UsageView(APIView):
                 "timezone": wish.zone.key,
                 "from": wish.span.start.astimezone(wish.zone).isoformat(),
                 "to": wish.span.end.astimezone(wish.zone).isoformat(),
-                "data": [_line(row) for row in rows],
+                "data": [line_of(row) for row in rows],
             },
             headers={"Cache-Control": "no-store"},
         )
@@ -143,7 +143,7 @@ def _groups(meter: Meter, text: str) -> list[str]:
     return names
 
 
-def _line(row: UsageShown) -> dict[str, Any]:
+def line_of(row: UsageShown) -> dict[str, Any]:
     return {
         "start": row.start.isoformat(),
         "end": row.end.isoformat(),

@@ -278,3 +278,25 @@ def test_without_redis_no_window_holds_more_than_the_share():
     least = [later - first for first, later in zip(admitted, admitted[100:], strict=False)]
     assert min(least) > 0.9999
     assert len(admitted) >= 290
+
+
+def test_redis_that_is_wiped_under_load_forgets_once_and_breaks_nothing(subject, settings):
+    limit, taken = [Limit(100)], []
+
+    def hammer():
+        taken.extend(take_all(subject=subject, limits=limit)[0].allowed for _ in range(50))
+
+    at_once(hammer, times=4)
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.flushall()
+    at_once(hammer, times=4)
+
+    assert taken.count(True) == 200  # the limit before, and the limit after
+
+
+def test_redis_without_the_script_is_given_it_again(subject, settings):
+    take_all(subject=subject, limits=[Limit(3)])
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.script_flush()
+
+    assert take_all(subject=subject, limits=[Limit(3)])[0].remaining == 1

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from config.clock import now
 from entitlements.models import Feature, FeatureKind, Plan, PlanFeature, Reset
 from entitlements.services import give_grant
 from keystore.services import issue_key
@@ -137,3 +138,18 @@ def test_cost_that_is_none_never_breaks_the_gateway(client, token, cost):
 def test_three_left_and_eight_at_once_are_three(token):
     codes = at_once(lambda: ask(token).code)
     assert sorted(codes) == [Code.USAGE_EXCEEDED] * 5 + [Code.VALID] * 3
+
+
+def test_what_was_used_with_a_key_is_told(api, token, journal):
+    at = now()
+    for cost in (1, 2):
+        ask(token, cost=cost, at=at)
+    key = journal.keys.get(consumer__isnull=False)
+
+    body = api.get(f"/api/v1/keys/{key.public_id}/usage").json()
+
+    (used,) = body["usage"]
+    assert (used["meter"], len(used["data"])) == ("api_calls", 1)
+    assert (float(used["data"][0]["quantity"]), used["data"][0]["events"]) == (3.0, 2)
+    assert api.get("/api/v1/keys/key_nobody/usage").status_code == 404
+    assert api.get(f"/api/v1/keys/{key.public_id}/usage?window=week").status_code == 400
