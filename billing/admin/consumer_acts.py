@@ -51,6 +51,8 @@ def _issue(form: IssueConsumerKeyDialog, actor: str, *, claimable: bool) -> Issu
         api=asked["key_api"],
         name=asked["key_name"],
         environment=asked["key_environment"],
+        scopes=asked["key_scopes"],
+        allowed_cidrs=asked["key_networks"],
         expires_at=form.expires_at(at),
         actor=actor,
         reason=form.reason,

@@ -90,7 +90,32 @@ def handovers(*, may_see: bool, has_buyer: bool) -> list[tuple[str, str]]:
     return link + show
 
 
-class IssueConsumerKeyDialog(StepUpDialog, ConsumerDialog):
+class PlaceFields(forms.Form):
+    """Scopes and networks, as people write them."""
+
+    key_scopes = forms.CharField(
+        label="Scopes, separated by spaces", required=False, widget=UnfoldAdminTextInputWidget
+    )
+    key_networks = forms.CharField(
+        label="Only from these networks (203.0.113.0/24 ...)",
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+    )
+
+    def clean_key_scopes(self) -> list[str]:
+        scopes: list[str] = self.cleaned_data["key_scopes"].split()
+        if len(scopes) > 50 or any(len(scope) > 50 or not scope.isascii() for scope in scopes):
+            raise forms.ValidationError("At most 50 scopes of at most 50 ASCII characters.")
+        return scopes
+
+    def clean_key_networks(self) -> list[str]:
+        networks: list[str] = self.cleaned_data["key_networks"].replace(",", " ").split()
+        if len(networks) > 50:
+            raise forms.ValidationError("At most 50 networks.")
+        return networks
+
+
+class IssueConsumerKeyDialog(StepUpDialog, PlaceFields, ConsumerDialog):
     """A key that was not bought: for a partner, a trial, a friend."""
 
     key_name = forms.CharField(
@@ -183,19 +208,11 @@ class MoveCutoffDialog(KeyDialog):
         return timedelta(hours=int(self.cleaned_data["overlap"]))
 
 
-class EditKeyDialog(KeyDialog):
+class EditKeyDialog(PlaceFields, KeyDialog):
     """What the key opens; what is left as it is stays as it is."""
 
     key_name = forms.CharField(
         label="Name", max_length=100, required=False, widget=UnfoldAdminTextInputWidget
-    )
-    key_scopes = forms.CharField(
-        label="Scopes, separated by spaces", required=False, widget=UnfoldAdminTextInputWidget
-    )
-    key_networks = forms.CharField(
-        label="Only from these networks (203.0.113.0/24 ...)",
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
     )
     key_limit = forms.IntegerField(
         label="Own limit per minute; empty: the plan's",
@@ -223,19 +240,13 @@ class EditKeyDialog(KeyDialog):
             **self.initial,
         }
 
-    def clean_key_scopes(self) -> list[str]:
-        scopes: list[str] = self.cleaned_data["key_scopes"].split()
-        if len(scopes) > 50 or any(len(scope) > 50 or not scope.isascii() for scope in scopes):
-            raise forms.ValidationError("At most 50 scopes of at most 50 ASCII characters.")
-        return scopes
-
     @property
     def wanted(self) -> dict[str, Any]:
         given = self.cleaned_data
         return {
             "name": given["key_name"],
             "scopes": given["key_scopes"],
-            "allowed_cidrs": given["key_networks"].replace(",", " ").split(),
+            "allowed_cidrs": given["key_networks"],
             "own_limit_per_minute": given["key_limit"],
             "own_burst": given["key_burst"],
         }

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 PROCESSES = 4
-START_SECONDS = 1.5  # until every process has loaded what it needs
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`most` calls were admitted in the fullest window, `admitted` in all of `could_be`."""
+    """`most` calls were admitted in the fullest window, `admitted` in all; an ideal limiter had
+    admitted `could_be`."""
 
     limit: int
     offered: int
     admitted: int
-    could_be: float
+    could_be: int
     most: int
 
     @property
@@ -45,15 +45,25 @@ def prove(
         "window": window_seconds,
         "seconds": seconds,
         "per_second": load * limit / window_seconds / PROCESSES,
-        "begin": time.monotonic() + START_SECONDS,
     }
     calls = sorted(_run(told))
-    offered = len(calls)
     admitted = [(asked, answered) for asked, answered, allowed in calls if allowed]
-    most = fullest(admitted, window_seconds)
-    # Full at once, then whatever leaves the window; less if less was offered.
-    could_be = min(offered, limit * max(1.0, windows))
-    return Proof(limit, offered, len(admitted), could_be, most)
+    return Proof(
+        limit=limit,
+        offered=len(calls),
+        admitted=len(admitted),
+        could_be=possible([asked for asked, _, _ in calls], limit, window_seconds),
+        most=fullest(admitted, window_seconds),
+    )
+
+
+def possible(asked: Sequence[float], limit: int, window_seconds: float) -> int:
+    """How many of these calls an ideal limiter admits."""
+    admitted: list[float] = []
+    for instant in asked:
+        if len(admitted) < limit or admitted[-limit] <= instant - window_seconds:
+            admitted.append(instant)
+    return len(admitted)
 
 
 def fullest(admitted: Sequence[tuple[float, float]], window_seconds: float) -> int:
@@ -71,9 +81,19 @@ def fullest(admitted: Sequence[tuple[float, float]], window_seconds: float) -> i
 def _run(told: dict[str, Any]) -> Iterator[tuple[float, float, bool]]:
     command = [sys.executable, "-m", "tests.keystore.limit_proof", json.dumps(told)]
     running = [
-        subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for number in range(PROCESSES)
     ]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    begin = f"{time.monotonic() + 0.1}\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write(begin)
+        process.stdin.flush()
     for process in running:
         text, _ = process.communicate()
         assert process.returncode == 0
@@ -92,9 +112,12 @@ def hammer(told: dict[str, Any], number: int) -> list[tuple[float, float, bool]]
     dice = random.Random(number)
     limits = [Limit(told["limit"], window_seconds=told["window"])]
     take_all(subject=f"{told['subject']}:warm", limits=limits, cost=0)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    begin = float(sys.stdin.readline())
     every = 1 / told["per_second"]
-    due, calls = told["begin"] + dice.random() * every, []
-    while due < told["begin"] + told["seconds"]:
+    due, calls = begin + dice.random() * every, []
+    while due < begin + told["seconds"]:
         time.sleep(max(0.0, due - time.monotonic()))
         asked = time.monotonic()
         allowed = take_all(subject=told["subject"], limits=limits)[0].allowed
