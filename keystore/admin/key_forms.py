@@ -231,14 +231,15 @@ class EditKeyDialog(PlaceFields, KeyDialog):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial = {
+        shown = {
             "key_name": self.key.name,
             "key_scopes": " ".join(self.key.scopes),
             "key_networks": " ".join(self.key.allowed_cidrs),
             "key_limit": self.key.own_limit_per_minute,
             "key_burst": self.key.own_burst,
-            **self.initial,
         }
+        for name, value in shown.items():
+            self.fields[name].initial = value
 
     @property
     def wanted(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class FindReported(serializers.Serializer[Any]):
 class FindTold(serializers.Serializer[Any]):
     token_hash = serializers.CharField(help_text="SHA-256 of the token, in hex.")
     token_type = serializers.CharField(source="kind")
-    label = serializers.SerializerMethodField()
+    label = serializers.SerializerMethodField()  # type: ignore[assignment]  # DRF's own attribute
 
     def get_label(self, told: Told) -> str:
         return "true_positive" if told.is_key else "false_positive"
