@@ -42,9 +42,8 @@ prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises
 		&& RECONCILED=5000 $(BIN)/python -m pytest -q $(PROOF) \
 		&& PROVE_MINUTES=$(or $(PROVE_MINUTES),1.5) $(BIN)/python -m pytest -q -s $(LIMITS_PROOF))
 
-bench: .venv/.ok ## Measure how fast webhooks are acknowledged and what reconciling costs
-	@$(call logged,bench,$(BIN)/python -m bench.webhook_receipt $(ARGS) \
-		&& RECONCILED=$(or $(RECONCILED),20000) $(BIN)/python -m pytest -q -s bench/reconcile.py)
+bench: .venv/.ok .venv/bench/.ok ## Measure every path beside bare granian and other designs (FULL=1, ARGS="verify")
+	@$(call logged,bench,$(BIN)/python -m bench $(if $(FULL),--size full) $(ARGS))
 
 lint: .venv/.ok ## Check style and format with ruff
 	@$(call logged,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)
@@ -80,6 +79,8 @@ requirements: .venv/.ok ## Pin requirements*.in into requirements*.txt again (ne
 	@command -v uv >/dev/null || { echo "This needs uv: https://docs.astral.sh/uv/"; exit 1; }
 	uv pip compile -q --upgrade $(PINNING) requirements.in -o requirements.txt
 	uv pip compile -q --upgrade $(PINNING) requirements-dev.in -o requirements-dev.txt
+	uv pip compile -q --upgrade $(PINNING) -c requirements-dev.txt requirements-bench.in \
+		-o requirements-bench.txt
 
 PINNING := --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11
 
@@ -99,6 +100,16 @@ define logged
 mkdir -p artifacts; { { $(2); } 2>&1; echo $$? > artifacts/$(1).exit; } | tee artifacts/$(1).log; \
 	code=$$(cat artifacts/$(1).exit); rm -f artifacts/$(1).exit; exit $$code
 endef
+
+# The programs that Latchkey is measured against; nothing else needs them.
+.venv/bench/.ok: requirements-bench.txt | .venv/.ok
+	@if [ -n "$(UV)" ]; then \
+		$(UV) pip install -q --python $(BIN)/python --target .venv/bench -r requirements-bench.txt; \
+	else \
+		$(BIN)/python -m pip install -q --disable-pip-version-check --target .venv/bench \
+			-r requirements-bench.txt; \
+	fi
+	@touch $@
 
 .venv/.ok: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

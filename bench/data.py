@@ -1,0 +1,248 @@
+"""What the programs are asked about: consumers, keys and events by the million, made by SQL.
+
+One consumer is made by the services; the others are copies of it, with names of their own. A few
+of the copies are computed anew by the services and must come out the same.
+"""
+
+import hashlib
+import os
+import zlib
+from datetime import timedelta
+from pathlib import Path
+
+import django
+
+from bench.servers import Servers
+from keystore.ids import base62
+
+SLUG, APP_KEY, MODEL_USER = "bench", "sk_bench_app_key", "user_0"
+MOST_KEYS = 20_000  # consumers whose keys are known in the clear
+METER = "api_calls"
+UNLIMITED = 1_000_000_000
+EVENT_USERS = 1_000  # who used what fills the table of events
+
+
+def connect(servers: Servers) -> None:
+    """Let this process use the product's own code on the run's database."""
+    os.environ.update(servers.environment)
+    django.setup()
+    from django.db import connection  # needs the settings
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        cursor.execute("SET idle_in_transaction_session_timeout = 0")
+
+
+def token_of(number: int) -> str:
+    """The key of a consumer: one in our form, but not a secret."""
+    start = f"lk_live_{hashlib.sha256(str(number).encode()).hexdigest()[:30]}"
+    return start + base62(zlib.crc32(start.encode()), 6)
+
+
+def furnish(consumers: int) -> None:
+    """Fill up to so many consumers, with a plan, a ready answer and a key each."""
+    project = _project()
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM keystore_consumer WHERE project_id = %s", [project.pk])
+        (there,) = cursor.fetchone()
+        if there < consumers:
+            _copy_consumers(cursor, project.pk, there, consumers)
+            # The one that the others are copies of has no key yet, either.
+            _add_keys(cursor, project.pk, 0 if there == 1 else there, consumers)
+            for table in ("keystore_consumer", "entitlements_grant", "entitlements_answer",
+                          "keystore_apikey"):  # fmt: skip
+                cursor.execute(f"VACUUM ANALYZE {table}")
+    _prove_copies(project, consumers)
+
+
+def _project():  # type: ignore[no-untyped-def]
+    """The project with its app, plan, meter, and the consumer that the others are copies of."""
+    from config.clock import now
+    from entitlements.models import Enforcement, FeatureKind, Reset
+    from entitlements.services import give_grant
+    from keystore.models import Project
+    from keystore.services import import_key, register_consumer
+    from metering.models import Meter
+
+    project, is_new = Project.objects.get_or_create(slug=SLUG)
+    if not is_new:
+        return project
+    app = project.apps.create(name="bench")
+    said = {"actor": "bench", "at": now()}
+    import_key(project=project, owner=app, plaintext=APP_KEY, name="bench", scopes=["*"], **said)
+    plan = project.plans.create(code="pro", name="Pro", limit_per_minute=UNLIMITED)
+    exports = project.features.create(code="exports")
+    calls = project.features.create(code=METER, kind=FeatureKind.LIMIT)
+    plan.plan_features.create(feature=exports)
+    plan.plan_features.create(
+        feature=calls, limit=UNLIMITED, reset=Reset.CALENDAR_MONTH, enforcement=Enforcement.HARD
+    )
+    Meter.objects.create(project=project, code=METER, feature=calls, aggregation="sum")
+    consumer = register_consumer(project=project, external_id=MODEL_USER, actor="bench")
+    give_grant(
+        **{"consumer": consumer, "plan": plan, "valid_from": None, "reason": "bench"},
+        **{"valid_to": said["at"] + timedelta(days=300), "granted_by": "bench"},
+        **{"idempotency_key": "bench", **said},
+    )
+    return project
+
+
+COPY_CONSUMERS = """
+INSERT INTO keystore_consumer (public_id, project_id, external_id, email, name, tags, created_at)
+SELECT 'con_' || lpad(n::text, length(model.public_id) - 4, '0'), project_id, 'user_' || n, email,
+    name, tags, created_at
+FROM keystore_consumer AS model, generate_series(%(first)s::bigint, %(last)s::bigint) AS n
+WHERE project_id = %(project)s AND external_id = 'user_0'
+"""
+# {columns}: those of a grant that are the same for all.
+COPY_GRANTS = """
+INSERT INTO entitlements_grant (public_id, consumer_id, {columns})
+SELECT 'grant_' || lpad(substr(c.external_id, 6), length(g.public_id) - 6, '0'), c.id, {values}
+FROM entitlements_grant AS g JOIN keystore_consumer AS model ON model.id = g.consumer_id
+    AND model.external_id = 'user_0', keystore_consumer AS c
+WHERE g.project_id = %(project)s AND c.project_id = %(project)s
+  AND substr(c.external_id, 6)::bigint BETWEEN %(first)s AND %(last)s
+"""
+COPY_ANSWERS = """
+INSERT INTO entitlements_answer (consumer_id, body, etag, version, changes_at, computed_at)
+SELECT made.id, made.body, encode(sha256(made.body::bytea), 'hex'), made.version, made.changes_at,
+    made.computed_at
+FROM (
+    SELECT c.id, a.version, a.changes_at, a.computed_at,
+        replace(replace(replace(a.body, '"user_0"', '"' || c.external_id || '"'),
+            model.public_id, c.public_id), g.public_id, own.public_id) AS body
+    FROM entitlements_answer AS a JOIN keystore_consumer AS model ON model.id = a.consumer_id
+    JOIN entitlements_grant AS g ON g.consumer_id = model.id
+    JOIN keystore_consumer AS c ON c.project_id = model.project_id AND c.id <> model.id
+    JOIN entitlements_grant AS own ON own.consumer_id = c.id
+    WHERE model.project_id = %(project)s AND model.external_id = 'user_0'
+      AND substr(c.external_id, 6)::bigint BETWEEN %(first)s AND %(last)s
+) AS made
+"""
+
+
+def _copy_consumers(cursor, project: int, first: int, last: int) -> None:  # type: ignore[no-untyped-def]
+    """Consumers number `first` to `last` - 1. Nobody listens yet: triggers would tell of each."""
+    values = {"project": project, "first": first, "last": last - 1}
+    cursor.execute("SET session_replication_role = replica")
+    cursor.execute(COPY_CONSUMERS, values)
+    cursor.execute(
+        "SELECT string_agg(quote_ident(column_name), ', '), string_agg("
+        " CASE column_name WHEN 'source_ref' THEN 'CASE WHEN g.source_ref = g.public_id THEN"
+        " ''grant_'' || lpad(substr(c.external_id, 6), length(g.public_id) - 6, ''0'')"
+        " ELSE g.source_ref END' ELSE 'g.' || quote_ident(column_name) END, ', ')"
+        " FROM information_schema.columns WHERE table_name = 'entitlements_grant'"
+        " AND column_name NOT IN ('id', 'public_id', 'consumer_id')"
+    )
+    columns, expressions = cursor.fetchone()
+    cursor.execute(COPY_GRANTS.format(columns=columns, values=expressions), values)
+    cursor.execute("ANALYZE entitlements_grant")
+    cursor.execute("ANALYZE keystore_consumer")
+    cursor.execute(COPY_ANSWERS, values)
+    cursor.execute("SET session_replication_role = DEFAULT")
+
+
+ADD_KEYS = """
+INSERT INTO keystore_apikey (public_id, project_id, consumer_id, environment, name, digest,
+    has_foreign_digest, prefix, last4, scopes, plan_limit_per_minute, named_limits, counts_as,
+    allowed_cidrs, disabled_because, provisioned_for, metadata, created_at)
+SELECT 'key_' || lpad(substr(c.external_id, 6), 20, '0'), c.project_id, c.id, 'live', '',
+    coalesce(k.digest, encode(sha256(c.external_id::bytea), 'hex')), false, 'lk_live_0000', '0000',
+    '{data:read}', %(limit)s, '{}', '', '{}', '', '', '{}', now()
+FROM keystore_consumer AS c LEFT JOIN known AS k ON k.n = substr(c.external_id, 6)::bigint
+WHERE c.project_id = %(project)s
+  AND substr(c.external_id, 6)::bigint BETWEEN %(first)s AND %(last)s
+"""
+
+
+def _add_keys(cursor, project: int, first: int, last: int) -> None:  # type: ignore[no-untyped-def]
+    """A key each: of the first 20,000 we know the plaintext, of the others nobody does."""
+    from keystore.tokens import digest
+
+    cursor.execute("CREATE TEMPORARY TABLE known (n bigint PRIMARY KEY, digest text)")
+    with cursor.copy("COPY known FROM STDIN") as copy:
+        for number in range(first, min(last, MOST_KEYS)):
+            copy.write_row((number, digest(token_of(number))))
+    cursor.execute("ANALYZE known")
+    cursor.execute("SET session_replication_role = replica")
+    values = {"limit": UNLIMITED, "project": project, "first": first, "last": last - 1}
+    cursor.execute(ADD_KEYS, values)
+    cursor.execute("SET session_replication_role = DEFAULT")
+    cursor.execute("DROP TABLE known")
+
+
+def _prove_copies(project, consumers: int) -> None:  # type: ignore[no-untyped-def]
+    """The services compute the very answers that were copied."""
+    from config.clock import now
+    from entitlements.models import Answer
+    from entitlements.services import refresh_answer
+
+    for number in {0, 1, consumers // 2, consumers - 1}:
+        copied = Answer.objects.select_related("consumer__project").get(
+            consumer__project=project, consumer__external_id=f"user_{number}"
+        )
+        computed = refresh_answer(consumer=copied.consumer, at=now())
+        assert (computed.body, computed.etag) == (copied.body, copied.etag), (computed, copied)
+
+
+def answers_of(users: list[int]) -> list[tuple[int, bytes]]:
+    """Numbers of users and the bodies of their answers."""
+    from entitlements.models import Answer
+
+    found = Answer.objects.filter(
+        consumer__project__slug=SLUG, consumer__external_id__in=[f"user_{n}" for n in users]
+    ).values_list("consumer__external_id", "body")
+    return [(int(name.removeprefix("user_")), body.encode()) for name, body in found]
+
+
+FILL_KEYS = """
+INSERT INTO metering_usagekey
+    (project_id, source, event_id, fingerprint, event, received_at)
+SELECT project_id, source, event_id, '\\x00112233445566778899aabbccddeeff', id, received_at
+FROM metering_usageevent WHERE event_id LIKE 'fill-%%' ORDER BY id OFFSET %s
+"""
+FILL_EVENTS = """
+INSERT INTO metering_usageevent (id, project_id, consumer_id, meter_id, source, event_id, quantity,
+    unique_value, occurred_at, counts_at, received_at, properties, voids, from_credits)
+SELECT metering_uuid(at), m.project_id, users.ids[n %% array_length(users.ids, 1) + 1], m.id, '',
+    'fill-' || lpad(n::text, 12, '0'), 1, '', at, at, at, '{"model": "m-1"}', false, 0
+FROM metering_meter AS m,
+    (SELECT array_agg(id) AS ids FROM (SELECT c.id FROM keystore_consumer AS c
+        JOIN keystore_project AS p ON p.id = c.project_id WHERE p.slug = %(slug)s
+        ORDER BY c.id LIMIT %(users)s) AS those) AS users,
+    generate_series(%(first)s::bigint, %(last)s::bigint) AS n,
+    LATERAL (SELECT date_trunc('month', now()) + n * interval '0.1 second') AS made (at)
+WHERE m.project_id = (SELECT id FROM keystore_project WHERE slug = %(slug)s) AND m.code = %(meter)s
+"""
+
+
+def fill_events(count: int) -> None:
+    """So many events of this month and their names, all in the totals."""
+    from django.db import connection
+
+    from config.clock import now
+    from metering.rollup import roll_up
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT metering_make_partition(now())")
+        cursor.execute("SELECT count(*) FROM metering_usageevent WHERE event_id LIKE 'fill-%%'")
+        (there,) = cursor.fetchone()
+        if there >= count:
+            return
+        terms = {"slug": SLUG, "users": EVENT_USERS, "meter": METER}
+        for first in range(there, count, 500_000):
+            last = min(first + 500_000, count) - 1
+            cursor.execute(FILL_EVENTS, {**terms, "first": first, "last": last})
+        cursor.execute(FILL_KEYS, [there])
+        roll_up(clock=now, seconds=3600)
+        for table in ("metering_usageevent", "metering_usagekey", "metering_usagetotal"):
+            cursor.execute(f"VACUUM ANALYZE {table}")
+
+
+def keep_body(base: Path, name: str, body: bytes) -> str:
+    """A file with what the bare server answers; its path."""
+    path = base / f"{name}.body"
+    path.write_bytes(body)
+    return str(path)
