@@ -75,6 +75,8 @@ def respond(sandbox: Sandbox, request: Request) -> Response:
         authenticate(request.headers)
         if "rate_limit" in faults:
             raise StripeError(429, "Request rate limit exceeded.", code="rate_limit")
+        if "refused" in faults:
+            raise StripeError(400, "This request is refused on purpose.")
         answer, is_replayed = _once(sandbox, request, request_id, faults)
     except StripeError as refusal:
         answer, is_replayed = _refused(refusal, request_id), False

@@ -9,6 +9,7 @@ KINDS = (
     "latency",  # waits `seconds`, then executes
     "slow_snapshot",  # executes, then answers `seconds` later what was true before
     "rate_limit",  # 429, not executed, not saved
+    "refused",  # 400, not executed: a request that Stripe does not take (any more)
     "server_error",  # 500 without execution, saved under the idempotency key
     "server_error_after",  # executed, but the answer is a 500 that is saved
     "reset_before",  # the connection breaks, nothing was executed

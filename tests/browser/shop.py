@@ -9,6 +9,9 @@ from config import paths
 from tests import template
 from tests.faults.http import call
 from tests.faults.stack import CELERY, Stack
+from tests.faults.test_kills import SANDBOX_KEY
+
+AS_US = {"Authorization": SANDBOX_KEY, "Content_Type": "application/x-www-form-urlencoded"}
 
 
 class Shop(Stack):
@@ -53,17 +56,53 @@ class Shop(Stack):
             f"made.groups.add(Group.objects.get(name={role!r}))"
         )
 
-    def park_events(self) -> None:
-        """As if the worker had given up what Stripe told of one customer."""
+    def park_event(self, customer: str) -> None:
+        """Stripe refuses to be read about one of whom it told something, as after a mistake of
+        ours, until the event is given up; then it answers again.
+        """
+        self.refuse_to_tell(customer)
+        address = f"{self.stripe}/v1/customers/{customer}"
+        assert call("POST", address, b"name=Nora", **AS_US).status == 200
+        self.give_up(customer)
+        self.control("faults/clear")
+
+    def refuse_to_tell(self, customer: str) -> None:
+        self.fault(f"GET /v1/customers/{customer}", "refused")
+
+    def give_up(self, customer: str) -> None:
+        """Every try of the first event of this customer; only the waiting between is left out."""
+        waiting = "select count(*) from billing_inboxevent where stripe_customer_id = %s"
+        self.wait_for("the event", lambda: self.one(f"{waiting} and state = 'pending'", customer))
         self._tell_django(
+            "from datetime import timedelta\n"
+            "from time import sleep\n"
+            "from billing.inbox import MAX_ATTEMPTS, work_due\n"
             "from billing.models import InboxEvent\n"
-            # What an earlier test left parked would be counted, too.
-            "InboxEvent.objects.filter(state='parked').update(state='done')\n"
-            "rows = InboxEvent.objects.filter(state='done').exclude(stripe_customer_id='')\n"
-            "one = rows.filter(type='customer.subscription.created').first()\n"
-            "rows.filter(pk=one.pk).update(state='parked', attempts=12,\n"
-            "    failure='ValueError: no such price …', last_error='ValueError: no such price 7')"
+            "from config.clock import now\n"
+            f"events = InboxEvent.objects.filter(stripe_customer_id={customer!r})\n"
+            "first = events.filter(state='pending').order_by('pk').first()\n"
+            "later = events.filter(state='pending').exclude(pk=first.pk)\n"
+            "for _ in range(10 * MAX_ATTEMPTS):\n"
+            "    at = now()\n"
+            "    later.update(next_attempt_at=at + timedelta(minutes=10))\n"
+            "    if events.filter(pk=first.pk, state='parked').exists():\n"
+            "        break\n"
+            # The worker may be at it as well.
+            "    free = events.filter(pk=first.pk, state='pending', lease_until=None)\n"
+            "    if not free.update(next_attempt_at=at):\n"
+            "        sleep(0.2)\n"
+            "    work_due(clock=lambda: at, limit=1)\n"
+            "else:\n"
+            "    raise SystemExit('The event is not given up.')"
         )
+
+    def customer_of(self, user: str) -> str:
+        """Their id at Stripe."""
+        holder = (
+            "select stripe_customer_id from billing_stripecustomer s"
+            " join keystore_consumer c on c.id = s.consumer_id where c.external_id = %s"
+        )
+        return str(self.one(holder, user))
 
     def plant_drifts(self) -> None:
         """As if somebody had written to our tables by hand: a grant's end and a key's limit."""

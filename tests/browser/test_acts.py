@@ -4,11 +4,10 @@ import re
 
 from tests.browser.deeds import whoami
 from tests.browser.pictures import take
-from tests.browser.test_staff import confirm, find, staff
+from tests.browser.shop import AS_US
+from tests.browser.test_staff import confirm, find
 from tests.faults.http import call
 from tests.faults.test_kills import SANDBOX_KEY
-
-__all__ = ["staff"]  # the fixture of somebody who has logged in
 
 
 def press(staff, section: str, words: str):
@@ -85,12 +84,6 @@ def test_another_card_is_made_the_one_that_pays(shop, staff):
     assert told["invoice_settings"]["default_payment_method"] == card
 
 
-AS_US = {
-    "Authorization": SANDBOX_KEY,
-    "Content_Type": "application/x-www-form-urlencoded",
-}
-
-
 def read(address: str):
     answer = call("GET", address, Authorization=SANDBOX_KEY)
     assert answer.status == 200, answer
@@ -101,8 +94,4 @@ def bought(shop, user: str, *, checkout: bool = False) -> str:
     """A buyer of pro, known to us as paying: their id at Stripe, or that of the checkout."""
     made = shop.buy(user)
     shop.wait_for(f"access of {user}", lambda: "pro" in shop.features(user))
-    holder = (
-        "select stripe_customer_id from billing_stripecustomer s"
-        " join keystore_consumer c on c.id = s.consumer_id where c.external_id = %s"
-    )
-    return made if checkout else str(shop.one(holder, user))
+    return made if checkout else shop.customer_of(user)

@@ -24,12 +24,12 @@ def look(page, theme, width, name):
 
 
 def test_what_failed_last_night_is_replayed_in_three_clicks(shop, staff):
-    shop.park_events()
+    shop.park_event(shop.customer_of("ada"))
     staff.reload()
 
     staff.locator("#counts").get_by_text("Events parked").click()
     staff.locator("#failures").get_by_role("link", name="Replay").first.click()
-    staff.get_by_label("Reason").fill("The price was made again")
+    staff.get_by_label("Reason").fill("Stripe takes the request again")
     staff.get_by_role("button", name="Replay", exact=True).click()
 
     staff.get_by_text("1 of 1 events, done").wait_for()
@@ -37,7 +37,7 @@ def test_what_failed_last_night_is_replayed_in_three_clicks(shop, staff):
 
 
 def test_a_dry_run_says_what_would_change(shop, staff):
-    shop.park_events()
+    shop.park_event(shop.customer_of("ada"))
     staff.goto(f"{shop.web}/admin/billing/inboxevent/replay/?state=parked")
     staff.get_by_label("Reason").fill("Only a look")
     staff.get_by_role("button", name="Dry run").click()

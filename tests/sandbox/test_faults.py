@@ -34,6 +34,15 @@ def test_a_fault_strikes_only_what_it_matches(client, sandbox):
         client.customers.update(customer.id, {"name": "Ann"})
 
 
+def test_a_refused_request_is_a_mistake_of_the_caller_s(client, sandbox):
+    customer = client.customers.create()
+    sandbox.faults.add(f"GET /v1/customers/{customer.id}", "refused", times=1)
+
+    with pytest.raises(stripe.InvalidRequestError, match="on purpose"):
+        client.customers.retrieve(customer.id)
+    assert client.customers.retrieve(customer.id).id == customer.id
+
+
 def test_an_empty_list_is_given_once(client, sandbox):
     client.customers.create()
     sandbox.faults.add("GET /v1/customers", "empty_list", times=1)
