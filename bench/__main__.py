@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -45,11 +46,14 @@ def main() -> None:
     base = Path(tempfile.mkdtemp(prefix="latchkey-bench-")) if own else options.data
     base.mkdir(exist_ok=True)
     here = [path for path in options.paths if path in PATHS]
+    failed: list[str] = []
     if here:
-        measure(here, base, sizes, is_temporary=own, baselines=not options.alone)
+        failed = measure(here, base, sizes, is_temporary=own, baselines=not options.alone)
     for path in options.paths:
-        if path in APART:
-            subprocess.run(APART[path], check=True)
+        if path in APART and subprocess.run(APART[path], check=False).returncode != 0:
+            failed.append(path)
+    if failed:
+        sys.exit(f"Not measured: {', '.join(failed)}")
 
 
 def parse() -> argparse.Namespace:
@@ -83,7 +87,8 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
 
 def measure(
     paths: list[str], base: Path, sizes: Sizes, *, is_temporary: bool, baselines: bool
-) -> None:
+) -> list[str]:
+    """The paths that could not be measured; the others are printed."""
     servers = Servers(base)
     if is_temporary:
         servers.children.remove_at_death(base)
@@ -93,17 +98,24 @@ def measure(
         field = Field(servers, sizes, baselines=baselines and are_there())
         if baselines and not field.baselines:
             print("Without the baselines: their packages are not installed; use `make bench`.")
-        for path in paths:
-            began = time.monotonic()
-            print(PATHS[path](field), flush=True)
-            print(f"\n{path}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    except Exception:
-        print("\n".join(servers.lines), file=sys.stderr)
-        raise
+        return [path for path in paths if not works(path, field)]
     finally:
         servers.stop()
         if is_temporary:
             forget(base)
+
+
+def works(path: str, field: Field) -> bool:
+    """Measure one path; what went wrong is printed, and the next one may work."""
+    began = time.monotonic()
+    try:
+        print(PATHS[path](field), flush=True)
+    except Exception:  # noqa: BLE001  whatever it is, the other paths are measured
+        print("\n".join([*field.servers.lines, traceback.format_exc()]), file=sys.stderr)
+        return False
+    finally:
+        print(f"\n{path}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return True
 
 
 def _numbers(text: str) -> tuple[int, ...]:

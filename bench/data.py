@@ -144,21 +144,24 @@ def _copy_consumers(cursor, project: int, first: int, last: int) -> None:  # typ
     cursor.execute("SET session_replication_role = DEFAULT")
 
 
+# All else of a key is as the app's own.
 ADD_KEYS = """
-INSERT INTO keystore_apikey (public_id, project_id, consumer_id, environment, name, digest,
-    has_foreign_digest, prefix, last4, scopes, plan_limit_per_minute, named_limits, counts_as,
-    allowed_cidrs, disabled_because, provisioned_for, metadata, created_at)
-SELECT 'key_' || lpad(substr(c.external_id, 6), 20, '0'), c.project_id, c.id, 'live', '',
-    coalesce(k.digest, encode(sha256(c.external_id::bytea), 'hex')), false, 'lk_live_0000', '0000',
-    '{data:read}', %(limit)s, '{}', '', '{}', '', '', '{}', now()
-FROM keystore_consumer AS c LEFT JOIN known AS k ON k.n = substr(c.external_id, 6)::bigint
+INSERT INTO keystore_apikey ({names}, {plain})
+SELECT 'key_' || lpad(substr(c.external_id, 6), 20, '0'), c.id, NULL,
+    coalesce(k.digest, encode(sha256(c.external_id::bytea), 'hex')), '{{data:read}}', %(limit)s,
+    {columns}
+FROM keystore_consumer AS c LEFT JOIN known AS k ON k.n = substr(c.external_id, 6)::bigint,
+    (SELECT * FROM keystore_apikey WHERE project_id = %(project)s AND app_id IS NOT NULL
+     LIMIT 1) AS model
 WHERE c.project_id = %(project)s
   AND substr(c.external_id, 6)::bigint BETWEEN %(first)s AND %(last)s
 """
+NAMES = ("public_id", "consumer_id", "app_id", "digest", "scopes", "plan_limit_per_minute")
 
 
 def _add_keys(cursor, project: int, first: int, last: int) -> None:  # type: ignore[no-untyped-def]
     """A key each: of the first 20,000 we know the plaintext, of the others nobody does."""
+    from keystore.models import ApiKey
     from keystore.tokens import digest
 
     cursor.execute("CREATE TEMPORARY TABLE known (n bigint PRIMARY KEY, digest text)")
@@ -168,7 +171,15 @@ def _add_keys(cursor, project: int, first: int, last: int) -> None:  # type: ign
     cursor.execute("ANALYZE known")
     cursor.execute("SET session_replication_role = replica")
     values = {"limit": UNLIMITED, "project": project, "first": first, "last": last - 1}
-    cursor.execute(ADD_KEYS, values)
+    columns = ", ".join(
+        f"model.{field.column}"
+        for field in ApiKey._meta.concrete_fields
+        if field.column not in {"id", *NAMES}
+    )
+    query = ADD_KEYS.format(
+        names=", ".join(NAMES), columns=columns, plain=columns.replace("model.", "")
+    )
+    cursor.execute(query, values)
     cursor.execute("SET session_replication_role = DEFAULT")
     cursor.execute("DROP TABLE known")
 
