@@ -38,6 +38,8 @@ test: .venv/.ok ## Run all tests with servers of their own (ARGS="-k name", WORK
 
 prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises (KILLS=20 SEED=n)
 	@$(call logged,prove,KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest -q tests/faults $(ARGS) \
+		&& TRIALS=$(or $(TRIALS),1000) PAUSE=60 DIFFERENTIAL_REQUESTS=5000 \
+		$(BIN)/python -m pytest -q -s --timeout 1800 tests/hotway \
 		&& QUOTA_ROUNDS=500 $(BIN)/python -m pytest -q tests/races/test_quotas.py \
 		&& RECONCILED=5000 $(BIN)/python -m pytest -q $(PROOF) \
 		&& PROVE_MINUTES=$(or $(PROVE_MINUTES),1.5) $(BIN)/python -m pytest -q -s $(LIMITS_PROOF))

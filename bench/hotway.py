@@ -19,7 +19,6 @@ from bench.stand import SECRET, Served, Stand, get, new_stand, post
 from sandbox.webhooks import sign
 from tests import template
 
-ROUNDS = 4
 APPLICATION = "config.wsgi:application"
 Requests = list[bytes] | Callable[[], bytes]
 
@@ -36,6 +35,7 @@ def main() -> None:
     parser.add_argument("--consumers", type=int, default=10_000)
     parser.add_argument("--warm", type=int, default=1_000, help="of whom so many come back")
     parser.add_argument("--seconds", type=float, default=2, help="for each case in each round")
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--connections", type=int, default=64)
     options = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="latchkey-bench-"))
@@ -88,7 +88,7 @@ def signed_event() -> bytes:
 
 def run(found: list[Case], options: argparse.Namespace) -> list[tuple[Case, Measured]]:
     measured = [(case, Measured()) for case in found]
-    for turn in range(ROUNDS + 1):
+    for turn in range(options.rounds + 1):
         for case, total in measured:
             one = load(
                 case.server.port,

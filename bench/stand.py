@@ -62,7 +62,7 @@ class Served:
 
 
 def new_stand(base: Path) -> Stand:
-    return Stand(base, debug=True)
+    return Stand(base, debug=False)
 
 
 def get(path: str, **headers: str) -> bytes:
@@ -75,7 +75,8 @@ def post(path: str, body: bytes, **headers: str) -> bytes:
 
 
 def _request(method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
-    named = {"Host": "127.0.0.1", **headers}
+    # As the proxy in front says, so that nobody is sent to https.
+    named = {"Host": "127.0.0.1", "X-Forwarded-Proto": "https", **headers}
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in named.items()]
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body
 

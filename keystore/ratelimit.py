@@ -21,6 +21,7 @@ from redis.retry import Retry
 
 from keystore.limits import Limit, Verdict, nobody, verdict_on
 from keystore.local_limits import LocalLimits, share_of
+from keystore.scriptline import ScriptLine
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +166,7 @@ class Limiter:
             driver_info=None,
         )
         self._script = client.register_script(SCRIPT)
+        self._ask = ScriptLine(client, self._script)
         self._breaker = Breaker(time.monotonic)
         self._local = LocalLimits(time.monotonic)
 
@@ -173,11 +175,11 @@ class Limiter:
     ) -> list[Verdict]:
         if self._breaker.may_try():
             try:
-                answer = self._script(
+                answer = self._ask(
                     keys=[f"rl:{{{subject}}}:{_kept_as(limit)}" for limit in limits],
                     args=[cost, *(each for limit in limits for each in _told(limit))],
                 )
-            except (redis.RedisError, OSError) as error:
+            except (redis.RedisError, OSError, ValueError) as error:
                 self._breaker.failed()
                 logger.warning("rate limits without Redis: %s", type(error).__name__)
             else:

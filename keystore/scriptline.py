@@ -1,0 +1,112 @@
+"""A script of Redis, called on a connection per thread, by hand.
+
+redis-py makes and tends the connections, with whatever its address says of users and TLS; but
+its way from a call to an answer costs more than the answer. Only integers and lists of them come
+back. Nothing is ever sent twice: a reply that got lost may have taken something.
+"""
+
+import os
+import select
+import socket
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from redis.commands.core import Script
+
+NO_SCRIPT = b"-NOSCRIPT"
+
+
+class Own(threading.local):
+    """The connection of each thread, and the process that made it."""
+
+    connection: Any = None
+    process = 0
+
+
+class ScriptLine:
+    """Calls one script; raises redis.RedisError or OSError."""
+
+    def __init__(self, client: redis.Redis, script: Script) -> None:
+        self._client = client
+        self._script = script
+        self._own = Own()
+
+    def __call__(self, keys: Sequence[str], args: Sequence[int]) -> Any:
+        command = _command("EVALSHA", self._script.sha, len(keys), *keys, *args)
+        try:
+            answer = self._ask(command)
+            if answer.startswith(NO_SCRIPT):  # nothing ran: a Redis that was emptied
+                self._ask(_command("SCRIPT", "LOAD", self._script.script))
+                answer = self._ask(command)
+            return value_in(answer)
+        except (redis.RedisError, OSError, ValueError):
+            self._hang_up()
+            raise
+
+    def _ask(self, command: bytes) -> bytes:
+        line = self._line()
+        line.sendall(command)
+        answer = b""
+        while not is_complete(answer):
+            more = line.recv(65536)
+            if not more:
+                raise redis.ConnectionError("Redis hung up")
+            answer += more
+        return answer
+
+    def _line(self) -> socket.socket:
+        own = self._own
+        if own.connection is not None and own.process == os.getpid():
+            line: socket.socket = own.connection._sock
+            # Nobody asked anything: whatever waits to be read is its end.
+            if not select.select([line], [], [], 0)[0]:
+                return line
+            self._hang_up()
+        own.connection = self._client.connection_pool.make_connection()
+        own.process = os.getpid()
+        own.connection.connect()
+        made: socket.socket = own.connection._sock
+        return made
+
+    def _hang_up(self) -> None:
+        connection, self._own.connection = self._own.connection, None
+        if connection is not None:
+            connection.disconnect()
+
+
+def is_complete(answer: bytes) -> bool:
+    """Whether a whole answer is here: one line, or a list with all that is in it."""
+    try:
+        _read(answer.split(b"\r\n")[:-1], 0)
+    except IndexError:
+        return False
+    return True
+
+
+def value_in(answer: bytes) -> Any:
+    """The integer or the list. Raises redis.ResponseError for what Redis refused."""
+    if answer.startswith(b"-"):
+        raise redis.ResponseError(answer[1:].partition(b"\r\n")[0].decode(errors="replace"))
+    return _read(answer.split(b"\r\n")[:-1], 0)[0]
+
+
+def _read(lines: list[bytes], place: int) -> tuple[Any, int]:
+    """The value that begins in this line, and the line after it."""
+    line = lines[place]
+    if line[:1] == b"$":  # a text, which only SCRIPT LOAD answers with
+        return lines[place + 1], place + 2
+    if line[:1] != b"*":
+        return (int(line[1:]) if line[:1] == b":" else line), place + 1
+    values, place = [], place + 1
+    for _ in range(int(line[1:])):
+        value, place = _read(lines, place)
+        values.append(value)
+    return values, place
+
+
+def _command(*words: object) -> bytes:
+    texts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    parts = [b"$%d\r\n%b\r\n" % (len(text), text) for text in texts]
+    return b"*%d\r\n" % len(texts) + b"".join(parts)
