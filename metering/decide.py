@@ -101,16 +101,14 @@ def decide(
 ) -> Decision:
     """Whether the key `token` may be used; an accepted use takes `cost` of its rate limits.
 
-    `project` (number, slug or public id) and `environment` (live or test) make keys of others
-    unknown. With `meter`, one call is taken of the rate limits and then `cost` of the meter's
-    quota, once for each `request_id`. Cost 0 looks without taking. `found`: the key, if somebody
-    looked for it already.
+    Keys of another `project` (number, slug or public id) or `environment` are unknown. `meter`:
+    one call is taken of the rate limits, then `cost` of the meter's quota, once for each
+    `request_id`. Cost 0 looks without taking. `found`: the key if known.
     """
     key = found or find_key(token)
     if key is None or not _is_from(key, project, environment):
         return _decision(Code.NOT_FOUND)
-    wish = Wish(remote_ip, scopes_wanted, api, feature)
-    code = _state_of(key, at) or _fit_of(key, wish, at) or Code.VALID
+    code = _state_of_wish(key, Wish(remote_ip, scopes_wanted, api, feature), at)
     verdicts: list[Verdict] = []
     quota: QuotaVerdict | None = None
     if code is Code.VALID:
@@ -125,8 +123,8 @@ def decide(
             code = Code(quota.code.upper()) if quota.code else Code.VALID
     if code is Code.VALID:
         note_use(key=key, at=at)
-    decision = _decision(code, key, verdicts, plan=plan_of(key, at))
-    return _with_quota(decision, meter, quota, at) if quota else decision
+    told = _decision(code, key, verdicts, plan=plan_of(key, at))
+    return told if quota is None else _with_quota(told, meter, quota, at)
 
 
 def identify(
@@ -184,6 +182,10 @@ def _is_from(key: ApiKey, project: str, environment: str) -> bool:
     """Whether the key is of the project and the environment that are named, if any is."""
     at_home = not project or is_named(key.project, project)
     return at_home and environment in ("", key.environment)
+
+
+def _state_of_wish(key: ApiKey, wish: Wish, at: datetime) -> Code:
+    return _state_of(key, at) or _fit_of(key, wish, at) or Code.VALID
 
 
 def _state_of(key: ApiKey, at: datetime) -> Code | None:
