@@ -101,9 +101,8 @@ def decide(
 ) -> Decision:
     """Whether the key `token` may be used; an accepted use takes `cost` of its rate limits.
 
-    Keys of another `project` (number, slug or public id) or `environment` are unknown. `meter`:
-    one call is taken of the rate limits, then `cost` of the meter's quota, once for each
-    `request_id`. Cost 0 looks without taking. `found`: the key if known.
+    Keys of another `project` or `environment` are unknown. `meter`: one call is taken of the limits,
+    then `cost` of its quota, once for each `request_id`. Cost 0 only looks. `found`: if known.
     """
     key = found or find_key(token)
     if key is None or not _is_from(key, project, environment):
