@@ -4,6 +4,7 @@ Quota and credits go back in the same transaction. The event's name stays taken:
 still a duplicate.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -24,6 +25,7 @@ from metering.standing import known_meter
 from metering.told import Told, kept_properties
 
 CONSUME = "SELECT outcome, event FROM metering_consume({})".format(", ".join(["%s"] * 21))
+HOLD = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 COPIED = (
     *("project_id", "consumer_id", "meter_id", "api_id", "key_id", "source", "event_id"),
     *("unique_value", "occurred_at", "properties"),
@@ -90,7 +92,7 @@ def amend_event(
     if key.voided_by is not None:
         raise EventVoided("This event was taken back: tell a new one under a new id.")
     event = _counted_under(key)
-    old = Measure(event.quantity, event.unique_value, orjson.dumps(event.properties))
+    old = Measure(event.quantity, event.unique_value, _as_json(event.properties))
     new = _measure(event, quantity, properties)
     if _same(old, new):
         return Correction(event, None)
@@ -108,6 +110,9 @@ def _named(project: Project, source: str, event_id: str) -> UsageKey:
     found = None
     if "\x00" not in event_id + source:
         keys = UsageKey.objects.select_for_update().filter(project=project)
+        # An amendment makes the row anew: who waited for the old one would find none.
+        with connection.cursor() as cursor:
+            cursor.execute(HOLD, [f"event {project.pk} {source} {event_id}"])
         found = keys.filter(source=source, event_id=event_id).first()
     if found is None:
         raise EventNotFound("No event of this id and source was counted in this project.")
@@ -128,12 +133,12 @@ def _take_back(event: UsageEvent, at: datetime) -> UsageEvent:
     return UsageEvent.objects.create(
         **{name: getattr(event, name) for name in COPIED},
         id=UUID(ids(at, 1)[0]),
-        quantity=-event.quantity,
+        quantity=event.quantity.copy_negate(),
         counts_at=_counts_at(event, at),
         received_at=at,
         corrects=event.pk,
         voids=True,
-        from_credits=-paid,
+        from_credits=paid.copy_negate(),
     )
 
 
@@ -147,7 +152,7 @@ def _counts_at(event: UsageEvent, at: datetime) -> datetime:
 
 def _measure(event: UsageEvent, quantity: Decimal | None, properties: bytes | None) -> Measure:
     """The new values, checked like those of an event that comes in."""
-    kept = orjson.dumps(event.properties) if properties is None else properties
+    kept = _as_json(event.properties) if properties is None else properties
     told = Told(
         id=event.event_id,
         source=event.source,
@@ -163,6 +168,11 @@ def _measure(event: UsageEvent, quantity: Decimal | None, properties: bytes | No
     )
     amount, value = measured(told, known_meter(event.meter))
     return Measure(amount, value, told.kept or b"{}")
+
+
+def _as_json(properties: dict[str, Any]) -> bytes:
+    """As they were told: the database writes 1e300 out, which is no integer for others."""
+    return orjson.dumps(orjson.loads(json.dumps(properties)))
 
 
 def _same(old: Measure, new: Measure) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 
 from keystore.models import ApiKey
 from metering import quotas
-from metering.models import Meter
+from metering.models import Aggregation, Meter
 from metering.quotas import Left, Verdict
 
-SOURCE = "gateway"
+SOURCE = "latchkey:gateway"
 LONGEST_REQUEST_ID = 64
 NEVER_SECONDS = 86_400  # told when a limit never starts anew
 
@@ -81,6 +81,8 @@ def _meter(key: ApiKey, code: str) -> Meter | None:
     if "\x00" in code:
         return None
     rows = Meter.objects.filter(project=key.project_id, code=code, archived_at=None)
+    # A request tells no value of which distinct ones could be counted.
+    rows = rows.exclude(aggregation=Aggregation.UNIQUE)
     return rows.select_related("feature").first()
 
 

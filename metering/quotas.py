@@ -17,6 +17,7 @@ from metering.errors import EventConflict
 from metering.limits import Terms, terms_of
 from metering.models import Cycle, Meter, QuotaBalance
 from metering.periods import Period, period_of
+from metering.told import EXACT
 
 FIGURES = "used, reserved, covered, credits"
 CONSUME = f"SELECT outcome, event, {FIGURES} FROM metering_consume({', '.join(['%s'] * 21)})"
@@ -161,5 +162,5 @@ def stored_left(*, consumer: Consumer, meter: Meter, standing: Standing) -> Left
 
 
 def fingerprint(consumer: Consumer, meter: Meter, quantity: Decimal | int) -> bytes:
-    told = f"{consumer.pk} {meter.pk} {Decimal(quantity).normalize()}"
+    told = f"{consumer.pk} {meter.pk} {Decimal(quantity).normalize(EXACT)}"
     return blake2b(told.encode(), digest_size=16).digest()

@@ -39,6 +39,7 @@ from metering.quotas import (
     standing_of,
     terms_for_sql,
 )
+from metering.told import EXACT
 
 LONGEST = timedelta(days=1)
 USUAL_SECONDS = 600
@@ -137,11 +138,11 @@ def settle_reservation(
     _require_held(held, at)
     _check_settled(balance.meter, amount)
     if amount > held.quantity:
-        _keep_more(balance, held, amount - held.quantity, at)
+        _keep_more(balance, held, EXACT.subtract(amount, held.quantity), at)
     else:
-        _free(balance, held, held.quantity - amount, at)
-    balance.reserved -= amount
-    balance.used += amount
+        _free(balance, held, EXACT.subtract(held.quantity, amount), at)
+    balance.reserved = EXACT.subtract(balance.reserved, amount)
+    balance.used = EXACT.add(balance.used, amount)
     if balance.next_warning is not None and balance.used >= balance.next_warning:
         balance.warn_due = True
     balance.save(update_fields=["reserved", "used", "from_credits", "warn_due"])
@@ -242,7 +243,7 @@ def _keep_more(balance: QuotaBalance, held: Reservation, more: Decimal, at: date
             "More was used than was kept back, and the rest does not fit the limit: "
             "settle what fits. The reservation is still held."
         )
-    held.from_credits += paid
+    held.from_credits = EXACT.add(held.from_credits, paid)
     balance.refresh_from_db(fields=["used", "reserved", "from_credits", "next_warning", "warn_due"])
 
 
@@ -251,9 +252,9 @@ def _free(balance: QuotaBalance, held: Reservation, unused: Decimal, at: datetim
     returned = min(held.from_credits, unused)
     if returned:
         row_of("SELECT metering_return(%s, %s, %s)", [held.public_id, at, returned])
-    held.from_credits -= returned
-    balance.from_credits -= returned
-    balance.reserved -= unused
+    held.from_credits = EXACT.subtract(held.from_credits, returned)
+    balance.from_credits = EXACT.subtract(balance.from_credits, returned)
+    balance.reserved = EXACT.subtract(balance.reserved, unused)
 
 
 def _release(balance: QuotaBalance, held: Reservation, state: str, at: datetime) -> Reservation:

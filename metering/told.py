@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from hashlib import blake2b
 from typing import Any
 
@@ -18,6 +18,8 @@ LONGEST_TEXT = 255
 LONGEST_NUMBER = 80
 LARGEST = Decimal(10) ** 26
 FINEST = -12
+EXACT = Context(prec=100)  # the usual one rounds at 28 digits
+OURS = "latchkey:"  # begins sources that no app may use: it could take the names of our events
 NUMBER = re.compile(rb'"?(-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?)"?')
 NONE = b"{}"
 
@@ -72,12 +74,14 @@ def told(
     for field, value in (("source", source), ("api", api), ("key", key)):
         if value:
             check_name(field, value, at_least=0)
+    if source.startswith(OURS):
+        raise InvalidEvent(f"Sources that begin with {OURS!r} are Latchkey's own: send another.")
     check_name("meter", meter)
     check_name("user_id", user_id)
     amount = quantity_of(quantity) if quantity and quantity != b"null" else None
     kept = kept_properties(properties)
     names = (
-        f"{meter}\n{user_id}\n{'' if amount is None else amount.normalize()}\n"
+        f"{meter}\n{user_id}\n{'' if amount is None else amount.normalize(EXACT)}\n"
         f"{occurred_at.timestamp() if occurred_at else ''}\n{api}\n{key}\n"
     )
     fingerprint = blake2b(names.encode() + kept, digest_size=16).digest()
@@ -101,7 +105,7 @@ def quantity_of(raw: bytes) -> Decimal:
         raise InvalidQuantity("A quantity must not be negative: void or amend an event instead.")
     if number >= LARGEST:
         raise InvalidQuantity("A quantity must be below 10 to the power of 26.")
-    exponent = number.normalize().as_tuple().exponent
+    exponent = number.normalize(EXACT).as_tuple().exponent
     if isinstance(exponent, int) and exponent < FINEST:
         raise InvalidQuantity("A quantity has at most 12 digits behind the point.")
     return number

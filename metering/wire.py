@@ -154,8 +154,12 @@ def _read(event: Any, reader: Reader) -> Told | Unreadable:
     except msgspec.ValidationError as error:
         refusal = InvalidEvent(f"{error}.")
     names = named(event) if isinstance(event, msgspec.Raw) else (event.id, event.source)
-    event_id, source = (str(name)[:255].replace("\x00", "") for name in names)
-    return Unreadable(event_id, source, refusal)
+    return _unreadable(*(str(name) for name in names), error=refusal)
+
+
+def _unreadable(id: str, source: str, error: DomainError) -> Unreadable:
+    """With names that can be kept."""
+    return Unreadable(id[:255].replace("\x00", ""), source[:255].replace("\x00", ""), error)
 
 
 def _of_plain(event: PlainEvent) -> Told:
@@ -202,7 +206,7 @@ def _binary(body: bytes, kind: str, headers: Mapping[str, str]) -> Told | Unread
         event.data = msgspec.Raw(body or NONE)
     except msgspec.ValidationError as error:
         refusal = InvalidEvent(f"ce- headers: {error}.")
-        return Unreadable(fields.get("id", "")[:255], fields.get("source", "")[:255], refusal)
+        return _unreadable(fields.get("id", ""), fields.get("source", ""), refusal)
     RAW_OBJECT.decode(event.data)
     return _read(event, _of_cloud)
 
