@@ -14,6 +14,7 @@ from keystore.authentication import AppKeyAuthentication, caller_of
 from keystore.credentials import token_in
 from keystore.permissions import scope
 from keystore.serializers import Problem, checked
+from metering.api.check import needs
 from metering.decide import Decision, decide, identify
 from metering.serializers import LARGEST_COST, DecisionShown, VerifyRequest, WhoamiShown
 
@@ -137,8 +138,13 @@ class VerifyView(APIView):
         responses={200: DecisionShown, 400: Problem, 401: Problem, 403: Problem},
     )
     def post(self, request: Request) -> Response:
-        """Always 200: `valid` and `code` are the decision. Keys of other projects are unknown."""
+        """Always 200: `valid` and `code` are the decision. Keys of other projects are unknown.
+
+        To take from the quota of a `meter` the app's key needs the scope `usage:write` too.
+        """
         asked = checked(VerifyRequest, request.data)
+        if asked["meter"] and asked["cost"]:
+            needs("usage:write", request, self)
         decision = decide(
             token=asked["key"],
             remote_ip=asked["ip"],

@@ -153,3 +153,20 @@ def test_what_was_used_with_a_key_is_told(api, token, journal):
     assert (float(used["data"][0]["quantity"]), used["data"][0]["events"]) == (3.0, 2)
     assert api.get("/api/v1/keys/key_nobody/usage").status_code == 404
     assert api.get(f"/api/v1/keys/{key.public_id}/usage?window=week").status_code == 400
+
+
+def test_app_that_may_only_read_keys_takes_no_quota(client, journal, backend, token):
+    reader = issue_key(
+        project=journal, owner=backend, scopes=("keys:read",), actor="system", at=NOON
+    ).plaintext
+    told = {"key": token, "meter": "api_calls"}
+
+    def status(**more):
+        headers = {"X-API-Key": reader}
+        asked = {**told, **more}
+        return client.post(
+            PATH, asked, content_type="application/json", headers=headers
+        ).status_code
+
+    assert [status(), status(cost=0)] == [403, 200]
+    assert not UsageEvent.objects.exists()
