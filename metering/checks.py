@@ -119,7 +119,11 @@ def plans_that_would(
             if content.feature_id != feature.pk:
                 continue
             hard = feature.kind == FeatureKind.LIMIT and content.enforcement == "hard"
-            if not hard or content.limit is None or used + max(quantity, 1) <= content.limit:
+            if (
+                not hard
+                or content.limit is None
+                or used + max(quantity, Decimal(1)) <= content.limit
+            ):
                 told = {"code": plan.code, "name": plan.name, "rank": plan.rank}
                 found.append({**told, "limit": content.limit, "reset": content.reset})
     return found

@@ -30,8 +30,10 @@ def policies_of(*, project: Project) -> dict[str | None, Policy]:
     rows = FailPolicy.objects.filter(project=project).values_list(
         "feature__code", "on_failure", "fresh_seconds", "stale_seconds"
     )
-    found = {code: Policy(said, fresh, stale) for code, said, fresh, stale in rows}
-    return {None: Policy(), **found}
+    found: dict[str | None, Policy] = {None: Policy()}
+    for code, said, fresh, stale in rows:
+        found[code] = Policy(said, fresh, stale)
+    return found
 
 
 def strictest(policies: Iterable[Policy]) -> Policy:

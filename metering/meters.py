@@ -125,8 +125,10 @@ def check_terms(project: Project, terms: MeterTerms) -> None:
 
 
 def _require_free(feature: Feature | None, meter: Meter | None) -> None:
-    taken = Meter.objects.filter(feature=feature).exclude(pk=meter.pk if meter else None)
-    if feature is not None and (other := taken.first()) is not None:
+    if feature is None:
+        return
+    other = Meter.objects.filter(feature=feature).first()
+    if other is not None and other != meter:
         raise MeterExists(f"The meter {other.code} consumes {feature.code}: archive it first.")
 
 

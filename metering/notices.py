@@ -77,7 +77,7 @@ def _next(balance: QuotaBalance, passed: list[int]) -> Decimal | None:
     ahead = [percent for percent in balance.meter.thresholds if percent not in passed]
     if balance.limit is None or not balance.limit or not ahead:
         return None
-    return balance.limit * min(ahead) / 100
+    return Decimal(balance.limit * min(ahead) / 100)
 
 
 def _notice(balance: QuotaBalance, percent: int, at: datetime) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from django.db import transaction
 
@@ -273,9 +274,9 @@ def _end(
     return held
 
 
-def _record(balance: QuotaBalance, held: Reservation, amount: Decimal, at: datetime) -> object:
+def _record(balance: QuotaBalance, held: Reservation, amount: Decimal, at: datetime) -> UUID:
     """The use as an event of its own, in the period that the reservation was made in."""
-    (event,) = row_of("SELECT metering_uuid(%s)", [at])
+    event: UUID = row_of("SELECT metering_uuid(%s)", [at])[0]
     within = balance.period_end is None or at < balance.period_end
     UsageKey.objects.create(
         project_id=balance.project_id,

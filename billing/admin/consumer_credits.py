@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
@@ -60,7 +60,7 @@ class GiveCreditsDialog(StepUp, ConsumerDialog):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["credit_meter"].choices = [
+        cast(forms.ChoiceField, self.fields["credit_meter"]).choices = [
             ("", "Choose..."),
             *((meter.code, str(meter)) for meter in self._meters()),
         ]
@@ -87,7 +87,7 @@ class TakeCreditsDialog(StepUp, ConsumerDialog):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["which_pack"].choices = [
+        cast(forms.ChoiceField, self.fields["which_pack"]).choices = [
             ("", "Choose..."),
             *((pack.public_id, _told(pack)) for pack in self._packs()),
         ]

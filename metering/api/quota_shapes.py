@@ -36,7 +36,7 @@ class QuotaQuery(UserAsked):
     )
 
 
-class QuotaLine(serializers.Serializer[QuotaShown]):
+class QuotaLine(serializers.Serializer[Any]):
     """What is left of one limit."""
 
     meter = serializers.CharField(source="meter.code")
@@ -162,7 +162,7 @@ class GiveCreditsRequest(UserAsked):
     expires_at = serializers.DateTimeField(
         required=False, allow_null=True, default=None, help_text="null: never."
     )
-    source = serializers.ChoiceField(
+    source = serializers.ChoiceField(  # type: ignore[assignment]  # DRF's own attribute
         CreditSource.choices, required=False, default=CreditSource.STAFF
     )
     source_ref = serializers.CharField(
