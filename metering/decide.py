@@ -101,7 +101,7 @@ def decide(
 ) -> Decision:
     """Whether the key `token` may be used; an accepted use takes `cost` of its rate limits.
 
-    Keys of another `project` or `environment` are unknown. `meter`: one call is taken of the limits,
+    Keys of another `project` or `environment` are unknown. `meter`: one call is taken of limits,
     then `cost` of its quota, once for each `request_id`. Cost 0 only looks. `found`: if known.
     """
     key = found or find_key(token)
