@@ -74,8 +74,8 @@ def _measure(
     figures.megabytes = max(figures.megabytes, one.program.megabytes())
 
 
-HEAD = ("", "per s", "of limit", "x seeds", "CPU µs", "limit/CPU", "pg µs", "redis µs", "p50 ms",
-        "p99 ms", "MB")  # fmt: skip
+RATIOS = ("per s", "of limit", "x seeds", "CPU µs", "limit/CPU", "seeds/CPU")
+HEAD = ("", *RATIOS, "pg µs", "redis µs", "p50 ms", "p99 ms", "MB")
 
 
 def table(title: str, found: dict[str, Figures], *, limit: str, seeds: str) -> str:
@@ -95,6 +95,7 @@ def _cells(one: Figures, limit: Figures | None, seeds: Figures | None) -> list[s
         f"{one.rate() / seeds.rate():.1f}" if seeds else "",
         f"{one.cpu_each():,.0f}",
         f"{limit.cpu_each() / one.cpu_each():.2f}" if limit and one.cpu_each() else "",
+        f"{seeds.cpu_each() / one.cpu_each():.0f}" if seeds and one.cpu_each() else "",
         f"{statistics.median(one.database) / one.events:,.0f}",
         f"{statistics.median(one.redis) / one.events:,.0f}",
         f"{ordered[len(ordered) // 2] * 1000:.2f}",
