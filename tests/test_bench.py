@@ -10,14 +10,14 @@ from config import paths
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_bench_measures_ours_and_the_limit_in_turns():
     """Every answer is compared with what was expected: a wrong one ends the run."""
-    done = bench("entitlements", "rollup", "--alone", "--size", "tiny", "--seconds", "0.05")
+    done = bench("entitlements", "--alone", "--size", "tiny", "--seconds", "0.05")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "| bare granian |" in done.stdout
     assert "| push cache |" in done.stdout
-    assert "| roll-up of the new events |" in done.stdout
 
 
 @pytest.mark.slow
