@@ -3,7 +3,12 @@
 from dataclasses import fields, replace
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -33,6 +38,13 @@ PAGE = [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
 TOKENS = {"code": "tokens", "unit": "token", "feature_code": "tokens", "dimensions": ["model"]}
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "other thresholds", value={"name": "Tokens", "thresholds": [50, 100]}, request_only=True
+        )
+    ]
+)
 class MeterChange(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, required=False, allow_blank=True)
     unit = serializers.CharField(max_length=50, required=False, allow_blank=True)
@@ -56,10 +68,22 @@ class MeterChange(serializers.Serializer[Any]):
     )
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "what a model reads and writes",
+            value={"code": "tokens", "name": "Tokens", "dimensions": ["model"]},
+            request_only=True,
+        )
+    ]
+)
 class MeterWish(MeterChange):
     code = serializers.SlugField(max_length=50, help_text="The `type` of its CloudEvents.")
 
 
+@extend_schema_serializer(
+    examples=[OpenApiExample("no more", value={"reason": "no more sold"}, request_only=True)]
+)
 class ArchiveWish(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=1000)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from metering.api.quota_shapes import Amount
@@ -37,10 +38,22 @@ class EventNamed(serializers.Serializer[Any]):
     )
 
 
+@extend_schema_serializer(
+    examples=[OpenApiExample("sent twice", value={"reason": "sent twice"}, request_only=True)]
+)
 class VoidRequest(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=1000)
 
 
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "a smaller amount",
+            value={"quantity": 1200, "reason": "the last part failed"},
+            request_only=True,
+        )
+    ]
+)
 class AmendRequest(VoidRequest):
     quantity = serializers.JSONField(required=False, help_text='A number, or as text: "0.25".')
     properties = serializers.DictField(required=False)
