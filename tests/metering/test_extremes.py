@@ -4,6 +4,7 @@ import random
 import string
 from contextlib import suppress
 from decimal import Decimal
+from unittest.mock import patch
 
 import pytest
 
@@ -11,7 +12,9 @@ from config.clock import now
 from metering import rebuild, rollup
 from metering.corrections import amend_event, void_event
 from metering.errors import EventVoided
+from metering.ingest import record
 from metering.models import QuotaBalance, UsageTotal
+from metering.told import told
 from tests.metering.quota_cast import give, metered, sell
 from tests.metering.test_events_api import event, statuses, tell
 from tests.together import at_once
@@ -145,3 +148,25 @@ def test_void_that_waits_for_an_amendment_finds_the_event(api, journal, alice):
 
     at_once(act, times=3)
     assert [total.quantity for total in totals()] == [0]
+
+
+def test_batches_in_opposite_order_do_not_lock_each_other_out(journal):
+    metered(journal, aggregation="max")
+    plan = sell(journal, "tokens", limit=1000)
+    users = [journal.consumers.create(external_id=f"user{n}") for n in range(20)]
+    for user in users:
+        give(user, plan=plan)
+    orders = [users, users[::-1]] * 2
+    nothing = {"source": "", "occurred_at": None, "properties": b"", "api": "", "key": ""}
+
+    def record_all():
+        order, batch = orders.pop(), len(orders)
+        names = [user.external_id for user in order]
+        events = [
+            told(id=f"{batch} {name}", meter="tokens", user_id=name, quantity=b"5", **nothing)
+            for name in names
+        ]
+        return {receipt.status for receipt in record(project=journal, events=events, at=now())}
+
+    with patch("metering.ingest.TRIES", 1):  # not by trying again
+        assert at_once(record_all, times=4) == [{"accepted"}] * 4
