@@ -76,7 +76,7 @@ class CheckShown(serializers.Serializer[Any]):
     reason = serializers.CharField()
     user_id = serializers.CharField()
     feature = serializers.CharField()
-    value = serializers.JSONField(allow_null=True)
+    value = serializers.JSONField(help_text="null: unlimited.")
     limit = serializers.FloatField(allow_null=True, help_text="null: unlimited, or no limit.")
     used = serializers.FloatField(allow_null=True, help_text="null: nothing is counted for it.")
     remaining = serializers.FloatField(allow_null=True, help_text="Without credits.")

@@ -90,7 +90,7 @@ class ArchiveWish(serializers.Serializer[Any]):
 
 class MeterShown(serializers.ModelSerializer[Meter]):
     id = serializers.CharField(source="public_id", help_text="meter_...")
-    feature_code = serializers.CharField(source="feature.code", default=None)
+    feature_code = serializers.CharField(source="feature.code", default=None, allow_null=True)
     dimensions = serializers.ListField(child=serializers.CharField())
     thresholds = serializers.ListField(child=serializers.IntegerField())
 

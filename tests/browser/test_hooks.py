@@ -6,10 +6,8 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from tests.browser.pictures import take
-from tests.browser.test_staff import choose, staff
+from tests.browser.test_staff import choose
 from tests.keystore.receivers import receiving
-
-__all__ = ["staff"]  # the fixture of somebody who has logged in
 
 
 @pytest.fixture(scope="module")
