@@ -153,8 +153,8 @@ def _read(event: Any, reader: Reader) -> Told | Unreadable:
         refusal = error
     except msgspec.ValidationError as error:
         refusal = InvalidEvent(f"{error}.")
-    names = named(event) if isinstance(event, msgspec.Raw) else (event.id, event.source)
-    return _unreadable(*(str(name) for name in names), error=refusal)
+    name, source = named(event) if isinstance(event, msgspec.Raw) else (event.id, event.source)
+    return _unreadable(str(name), str(source), refusal)
 
 
 def _unreadable(id: str, source: str, error: DomainError) -> Unreadable:
