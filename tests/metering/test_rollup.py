@@ -29,7 +29,7 @@ def roll_up():
 
 
 def totals(grain="hour", field="quantity"):
-    rows = UsageTotal.objects.filter(grain=grain).order_by("bucket", "id")
+    rows = UsageTotal.objects.filter(grain=grain).order_by("bucket", "consumer", "id")
     return [getattr(row, field) for row in rows]
 
 
