@@ -27,9 +27,11 @@ class PreviewedDialog(BaseDialogForm):
 
     def wish_shown(self) -> object:
         """What the preview is about, as its repr."""
+        # Each dialog says it: Django's metaclass of forms leaves no room for an abstract one.
         raise NotImplementedError
 
     def made_preview(self) -> Preview:
+        """What would follow. Each dialog makes its own, as above."""
         raise NotImplementedError
 
     def was_shown(self) -> bool:

@@ -50,6 +50,26 @@ BEGIN
         WHERE k.event <> t.i;
     END IF;
 
+    -- What is surely taken event by event locks its balance out of turn: then hold all of them first.
+    IF EXISTS (
+        SELECT FROM jsonb_to_recordset(told) AS t(q numeric, g integer)
+        JOIN jsonb_to_recordset(groups) AS g(g integer, k text, l numeric) ON g.g = t.g
+        GROUP BY g.g, g.k, g.l
+        HAVING g.k NOT IN ('sum', 'count')
+            OR CASE WHEN g.k = 'count' THEN count(*) ELSE sum(t.q) END > g.l
+    ) THEN
+        INSERT INTO metering_quotabalance (
+            project_id, consumer_id, meter_id, period_start, period_end, "limit", enforcement,
+            used, reserved, from_credits, next_warning, warn_due)
+        SELECT the_project, g.c, g.m, g.b, g.d, g.l, CASE WHEN g.h THEN 'hard' ELSE 'soft' END,
+               0, 0, 0, g.l * g.w / 100, false
+        FROM jsonb_to_recordset(groups) AS g(
+            c bigint, m bigint, b timestamptz, d timestamptz, l numeric, h boolean, w integer)
+        ORDER BY g.c, g.m, g.b
+        ON CONFLICT (consumer_id, meter_id, period_start) DO UPDATE
+            SET period_end = EXCLUDED.period_end WHERE false;  -- locked, and left as it is
+    END IF;
+
     IF jsonb_array_length(groups) > 0 THEN
         WITH asked AS (
             SELECT t.g, g.c, g.m, g.k, g.b, g.d, g.l, g.h, g.w,

@@ -31,6 +31,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.browser)
         item.add_marker(pytest.mark.slow)
         item.add_marker(pytest.mark.timeout(300))  # the first one starts the shop
+        # Chromium is no Python package: `.ci/run` installs it; without it
+        # `make test` skips these and says so.
         if shutil.which(CHROMIUM) is None:
             item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}: set CHROMIUM"))
         elif sys.platform != "linux":

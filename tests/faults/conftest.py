@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.timeout(300 + 60 * KILLS))
+            # What is killed is found as children of a process, which only Linux's /proc tells.
             if sys.platform != "linux":
                 item.add_marker(pytest.mark.skip(reason="finds processes in /proc"))
 

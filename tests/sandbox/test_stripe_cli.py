@@ -58,6 +58,7 @@ def find_cli() -> str | None:
 CLI = find_cli()
 pytestmark = [
     pytest.mark.slow,
+    # Stripe's own program is no Python package; our sandbox is also tested without it.
     pytest.mark.skipif(
         CLI is None,
         reason="no Stripe CLI: npm install @stripe/cli, set STRIPE_CLI to its binary",

@@ -155,6 +155,7 @@ def test_a_seeded_defect_turns_the_proof_red(world, monkeypatch, defect, script,
         script(world)
 
 
+# The suite has the same defects against fixed scripts, above; the random walk takes minutes each.
 @pytest.mark.skipif("HYPOTHESIS_PROFILE" not in os.environ, reason="minutes: see `make explore`")
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("defect", [trust_the_payload, no_dedupe_of_deliveries, no_dedupe_of_keys])

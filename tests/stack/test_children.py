@@ -77,6 +77,7 @@ def test_kill_9_of_the_supervisor_leaves_no_process(base: Path):
     assert wait_until_dead(pids) == []
 
 
+# Whoever is not root runs all tests as an ordinary account already.
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another account")
 def test_an_ordinary_account_can_run_it(base: Path):
     nobody = pwd.getpwnam("nobody")
