@@ -13,6 +13,7 @@ HEADING = "consumer,plan,feature,limit,config,ends,reason\n"
 def picture(page, name):
     """Kept where PICTURES says, in the widths and colours that staff use; none may be wider."""
     folder = os.environ.get("PICTURES")
+    page.wait_for_load_state()
     for width in (1280, 390):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
