@@ -27,6 +27,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from keystore.lines import take_asked
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 NO_ROUTE = "none"
 EVERY_SECONDS = 1.0
@@ -39,6 +41,7 @@ class Figures:
     registry: CollectorRegistry
     requests: Counter
     seconds: Histogram
+    asked: Counter
 
 
 @cache
@@ -61,6 +64,12 @@ def figures() -> Figures:
             "How long requests took, by route",
             ["route"],
             buckets=BUCKETS,
+            registry=registry,
+        ),
+        Counter(
+            "latchkey_front_door_statements",
+            "How often the front door asked PostgreSQL, by statement",
+            ["statement"],
             registry=registry,
         ),
     )
@@ -128,6 +137,8 @@ class HotCounts:
                 kinds.setdefault(kind, []).append(taken)
         for (method, route, status), taken_by_all in kinds.items():
             count_many(method, route, status, taken_by_all)
+        for statement, times in take_asked().items():
+            figures().asked.labels(statement).inc(times)
 
 
 hot_counts = HotCounts()

@@ -6,6 +6,7 @@ what the ORM's way costs. Everything is text in both directions.
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -21,6 +22,9 @@ NOT_LIBPQ = {"context", "cursor_factory", "prepare_threshold"}
 IN_UTC = " -c TimeZone=UTC -c DateStyle=ISO"
 
 Row = tuple[str | None, ...]
+
+_counting = threading.Lock()
+_asked: Counter[str] = Counter()  # statement -> times since they were taken
 
 
 class LineDown(Exception):
@@ -43,6 +47,8 @@ class Lines(threading.local):
 
     def rows(self, name: bytes, sql: bytes, values: Sequence[str | None]) -> list[Row]:
         """What the statement `name` answers. It may run twice when the connection was lost."""
+        with _counting:
+            _asked[name.decode()] += 1
         given = [None if value is None else value.encode() for value in values]
         line = self.line
         if line is not None and line.process == os.getpid():
@@ -65,6 +71,14 @@ class Lines(threading.local):
         line, self.line = self.line, None
         if line is not None and line.process == os.getpid():
             line.connection.finish()
+
+
+def take_asked() -> Counter[str]:
+    """How often each statement was asked since the last call; the count begins anew."""
+    with _counting:
+        taken = _asked.copy()
+        _asked.clear()
+    return taken
 
 
 def connect() -> PGconn:

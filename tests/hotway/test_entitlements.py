@@ -50,5 +50,19 @@ def test_hot_answers_are_counted_with_the_others(hot, backend_key, alice, give):
     assert count_in(http_text().decode(), line) == before + 3
 
 
+def test_what_memory_did_not_know_is_counted(hot, backend_key, alice, give):
+    from config.http_metrics import http_text
+
+    give(alice)
+    door = hot()
+    line = 'latchkey_front_door_statements_total{statement="ready_answer"} '
+    ask(door, backend_key)
+    before = count_in(http_text().decode(), line)
+    for _ in range(3):
+        ask(door, backend_key)
+
+    assert count_in(http_text().decode(), line) == before + 1
+
+
 def count_in(text, line):
-    return float(text.partition(line)[2].partition("\n")[0])
+    return float(text.partition(line)[2].partition("\n")[0] or 0)
