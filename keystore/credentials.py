@@ -8,7 +8,10 @@ LONGEST = 400  # twice the longest key; anything beyond is not looked at
 def token_in(meta: Mapping[str, object]) -> str:
     """The key in `X-API-Key`, else in `Authorization: Bearer`; empty when there is none."""
     token = str(meta.get("HTTP_X_API_KEY") or "").strip()
-    if not token:
-        scheme, _, rest = str(meta.get("HTTP_AUTHORIZATION") or "").partition(" ")
-        token = rest.strip() if scheme.lower() == "bearer" else ""
-    return token[:LONGEST]
+    return (token or bearer_in(meta))[:LONGEST]
+
+
+def bearer_in(meta: Mapping[str, object]) -> str:
+    """What stands in `Authorization: Bearer`, at its whole length; empty when there is none."""
+    scheme, _, rest = str(meta.get("HTTP_AUTHORIZATION") or "").partition(" ")
+    return rest.strip() if scheme.lower() == "bearer" else ""

@@ -15,6 +15,20 @@ class InvalidApiKey(DomainError):
     status = 401
 
 
+class InvalidToken(DomainError):
+    """An end user's token that is not accepted; the message says what is wrong with it."""
+
+    code = "invalid_token"
+    status = 401
+
+
+class NotForUsers(DomainError):
+    """The project's own backends may do this, its users not."""
+
+    code = "not_for_users"
+    status = 403
+
+
 class ConsumerKey(DomainError):
     """A buyer's key opens the gateway's questions only, never a project's own API."""
 

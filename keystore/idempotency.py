@@ -14,8 +14,7 @@ from rest_framework.views import APIView
 from config.clock import now
 from config.errors import InvalidInput
 from keystore import stored_answers
-from keystore.callers import Caller
-from keystore.models import App
+from keystore.callers import Caller, EndUser
 
 WRITES = {"POST", "PUT", "PATCH", "DELETE"}
 LONGEST_KEY = 255
@@ -26,13 +25,14 @@ Handler = Callable[..., Response]
 
 
 class IdempotentWrites(APIView):
-    """For views whose writes accept an Idempotency-Key of an app."""
+    """For views whose writes accept an Idempotency-Key."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         method = (request.method or "").lower()
         key = request.headers.get("Idempotency-Key")
-        if key is None or request.method not in WRITES or not isinstance(request.user, Caller):
+        caller = request.user
+        if key is None or request.method not in WRITES or not isinstance(caller, Caller | EndUser):
             return
         if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
             raise InvalidInput(
@@ -40,13 +40,18 @@ class IdempotentWrites(APIView):
             )
         # DRF looks the handler up on the view after this hook: put ours before it.
         handler = getattr(self, method, self.http_method_not_allowed)
-        setattr(self, method, partial(_answer_once, handler, request.user.app, key))
+        setattr(self, method, partial(_answer_once, handler, caller, key))
 
 
 def _answer_once(
-    handler: Handler, app: App, key: str, request: Request, *args: Any, **kwargs: Any
+    handler: Handler,
+    caller: Caller | EndUser,
+    key: str,
+    request: Request,
+    *args: Any,
+    **kwargs: Any,
 ) -> Response | HttpResponse:
-    kept = stored_answers.begin(app=app, key=key, request_hash=_hash(request), at=now())
+    kept = stored_answers.begin(caller=caller, key=key, request_hash=_hash(request), at=now())
     if kept is not None:
         return HttpResponse(
             kept.text,
@@ -57,13 +62,13 @@ def _answer_once(
     try:
         response = handler(request, *args, **kwargs)
     except BaseException:
-        stored_answers.give_up(app=app, key=key)
+        stored_answers.give_up(caller=caller, key=key)
         raise
     if response.status_code in FINAL:
         text = JSONRenderer().render(response.data).decode()
-        stored_answers.finish(app=app, key=key, status=response.status_code, text=text)
+        stored_answers.finish(caller=caller, key=key, status=response.status_code, text=text)
     else:
-        stored_answers.give_up(app=app, key=key)
+        stored_answers.give_up(caller=caller, key=key)
     return response
 
 

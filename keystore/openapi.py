@@ -1,4 +1,4 @@
-"""How the OpenAPI document describes the key that callers send."""
+"""How the OpenAPI document describes the keys and tokens that callers send."""
 
 from typing import Any
 
@@ -27,6 +27,19 @@ class AppKeyScheme(OpenApiAuthenticationExtension):
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[str]]]:
         """Either header is enough."""
         return [{name: []} for name in self.name]
+
+
+class UserTokenScheme(OpenApiAuthenticationExtension):
+    target_class = "keystore.authentication.UserTokenAuthentication"
+    name = "userToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "A token of the project's sign-in service: opens its own user's things.",
+        }
 
 
 PROBLEM = "#/components/schemas/Problem"

@@ -6,7 +6,7 @@ from django.db.models import Prefetch, Q, QuerySet
 
 from config.errors import NotFound
 from keystore import tokens
-from keystore.callers import Caller
+from keystore.callers import Caller, EndUser
 from keystore.errors import ProjectMismatch
 from keystore.models import (
     ApiKey,
@@ -71,14 +71,16 @@ def consumer_key(*, project: Project, key_id: str) -> ApiKey:
     return found
 
 
-def project_of_caller(caller: Caller, project_id: object) -> Project:
+def project_of_caller(caller: Caller | EndUser, project_id: object) -> Project:
     """The caller's project if `project_id` (number, slug or public id) names it.
 
     Raises ProjectMismatch for any other project, whether it exists or not.
     """
     project = caller.project
     if not is_named(project, project_id):
-        raise ProjectMismatch("This key belongs to another project: use a key of that project.")
+        raise ProjectMismatch(
+            "This key or token belongs to another project: use one of that project."
+        )
     return project
 
 

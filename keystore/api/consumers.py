@@ -11,11 +11,19 @@ from rest_framework.views import APIView
 
 from config.clock import now
 from config.errors import NotFound
-from keystore.authentication import caller_of, project_named
+from keystore.authentication import (
+    KEY_OR_TOKEN,
+    asker_of,
+    caller_of,
+    consumer_acting,
+    consumer_meant,
+    project_named,
+)
+from keystore.callers import EndUser
 from keystore.idempotency import IdempotentWrites
 from keystore.models import Api, Consumer, Project
 from keystore.pagination import page_of
-from keystore.permissions import scope
+from keystore.permissions import own_or_scope, scope
 from keystore.rotation import rotate_key
 from keystore.selectors import consumer_key, consumer_of, keys_of
 from keystore.serializers import (
@@ -42,7 +50,8 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 
 
 class RegisterConsumerView(IdempotentWrites):
-    permission_classes = [scope("checkout:write")]
+    authentication_classes = KEY_OR_TOKEN
+    permission_classes = [own_or_scope("checkout:write")]
 
     @extend_schema(
         operation_id="consumers_register",
@@ -52,19 +61,31 @@ class RegisterConsumerView(IdempotentWrites):
         responses={200: ConsumerShown, **PROBLEMS},
     )
     def post(self, request: Request) -> Response:
-        """Register a user, or retrieve the one that was registered before."""
-        asked = checked(RegisterRequest, request.data)
+        """Register a user, or retrieve the one that was registered before.
+
+        A token registers its own user: `user_id` may be left out, the address is the token's.
+        """
+        asker = asker_of(request)
+        given = request.data
+        if isinstance(asker, EndUser) and isinstance(given, dict):
+            given = {"user_id": asker.external_id, **given, "email": asker.email}
+        asked = checked(RegisterRequest, given)
+        project = project_named(request, asked)
+        if isinstance(asker, EndUser):
+            asked["user_id"] = consumer_acting(request, asked["user_id"]).external_id
         consumer = register_consumer(
-            project=project_named(request, asked),
+            project=project,
             external_id=asked["user_id"],
             email=asked["email"],
             name=asked["name"],
+            actor=asker.actor,
         )
         return Response(ConsumerShown(consumer).data)
 
 
 class ConsumerView(APIView):
-    permission_classes = [scope("entitlements:read")]
+    authentication_classes = KEY_OR_TOKEN
+    permission_classes = [own_or_scope("entitlements:read")]
 
     @extend_schema(
         operation_id="consumers_retrieve",
@@ -72,8 +93,10 @@ class ConsumerView(APIView):
         responses={200: ConsumerShown, 404: Problem, **PROBLEMS},
     )
     def get(self, request: Request, consumer_id: str) -> Response:
-        """A consumer by the app's own id or by ours (con_...)."""
-        consumer = _consumer(caller_of(request).project, consumer_id)
+        """A consumer by the app's own id or by ours (con_...); a token reads its own."""
+        consumer = consumer_meant(request, consumer_id)
+        if consumer is None:
+            raise _unknown()
         return Response(ConsumerShown(consumer).data)
 
 
@@ -219,8 +242,12 @@ class EnableKeyView(SwitchKeyView):
 def _consumer(project: Project, user_id: str) -> Consumer:
     consumer = consumer_of(project=project, user_id=user_id)
     if consumer is None:
-        raise NotFound("There is no such user: register it with POST /api/v1/consumers/register.")
+        raise _unknown()
     return consumer
+
+
+def _unknown() -> NotFound:
+    return NotFound("There is no such user: register it with POST /api/v1/consumers/register.")
 
 
 def _api(project: Project, code: str | None) -> Api | None:

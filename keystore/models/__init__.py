@@ -19,12 +19,14 @@ from keystore.models.identity import (
     Project,
     StoredAnswer,
 )
+from keystore.models.issuers import Algorithm, TokenIssuer
 from keystore.models.jobs import JobOutcome, JobRun
 from keystore.models.leaks import KeyLeak
 from keystore.models.notes import ConsumerNote
 from keystore.models.second_factor import Authenticator, RecoveryCode
 
 __all__ = [
+    "Algorithm",
     "Api",
     "ApiKey",
     "App",
@@ -46,4 +48,5 @@ __all__ = [
     "Project",
     "RecoveryCode",
     "StoredAnswer",
+    "TokenIssuer",
 ]

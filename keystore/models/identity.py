@@ -67,6 +67,8 @@ class Consumer(models.Model):
     email = models.EmailField(blank=True)
     name = models.CharField(max_length=200, blank=True)
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)  # set by staff
+    # Tokens issued before are refused: everybody was signed out. None: never
+    tokens_since = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
@@ -305,7 +307,9 @@ class AuditEntry(models.Model):
 class StoredAnswer(models.Model):
     """The answer to a write that carried an Idempotency-Key, kept for 30 days."""
 
-    app = models.ForeignKey(App, models.CASCADE, related_name="+")
+    app = models.ForeignKey(App, models.CASCADE, null=True, related_name="+")
+    # A digest of project and user id, for whoever asked with a token; "": an app asked.
+    end_user = models.CharField(max_length=64, blank=True)
     key = models.CharField(max_length=255)
     request_hash = models.CharField(max_length=64)  # of method, path and body
     status = models.PositiveSmallIntegerField(null=True)  # None: still running
@@ -316,6 +320,14 @@ class StoredAnswer(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["app", "key"], name="answer_once_per_key"),
+            models.UniqueConstraint(
+                fields=["end_user", "key"],
+                condition=~Q(end_user=""),
+                name="answer_once_per_user_key",
+            ),
+            models.CheckConstraint(
+                condition=Q(app=None) ^ Q(end_user=""), name="answer_has_one_owner"
+            ),
         ]
         indexes = [models.Index(fields=["created_at"], name="answer_by_age")]  # pruning
 

@@ -3,13 +3,18 @@ from datetime import timedelta
 import pytest
 
 from keystore import stored_answers
+from keystore.callers import Caller, EndUser
 from keystore.errors import OtherRequest, StillRunning
 from keystore.models import StoredAnswer
 from tests.conftest import NOON
 
 
+def calling(app):
+    return Caller(project=app.project, app=app, key=None)
+
+
 def begin(app, *, request_hash="a" * 64, at=NOON):
-    return stored_answers.begin(app=app, key="k1", request_hash=request_hash, at=at)
+    return stored_answers.begin(caller=calling(app), key="k1", request_hash=request_hash, at=at)
 
 
 def test_second_request_waits_while_the_first_one_runs(backend):
@@ -25,7 +30,9 @@ def test_request_that_died_frees_its_key_after_a_minute(backend):
 
 def test_answer_is_kept_sealed_and_given_again(backend):
     begin(backend)
-    stored_answers.finish(app=backend, key="k1", status=201, text='{"key": "lk_live_secret"}')
+    stored_answers.finish(
+        caller=calling(backend), key="k1", status=201, text='{"key": "lk_live_secret"}'
+    )
 
     assert begin(backend) == stored_answers.KeptAnswer(201, '{"key": "lk_live_secret"}')
     assert "secret" not in StoredAnswer.objects.get().body
@@ -47,3 +54,16 @@ def test_answers_are_forgotten_after_thirty_days(backend):
 
     assert stored_answers.forget_old_answers(at=NOON + timedelta(days=30, seconds=-1)) == 0
     assert stored_answers.forget_old_answers(at=NOON + timedelta(days=30)) == 1
+
+
+def test_users_share_idempotency_keys_with_nobody(journal, orbit, backend):
+    begin(backend)
+    users = [
+        EndUser(journal, "ada", None),
+        EndUser(journal, "bob", None),
+        EndUser(orbit, "ada", None),
+    ]
+    for user in users:
+        assert stored_answers.begin(caller=user, key="k1", request_hash="a" * 64, at=NOON) is None
+    with pytest.raises(StillRunning):
+        stored_answers.begin(caller=users[0], key="k1", request_hash="a" * 64, at=NOON)

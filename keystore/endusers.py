@@ -1,0 +1,149 @@
+"""A token of a project's identity provider (JWT) becomes the person it speaks for.
+
+The token names its issuer and audience; they lead to one TokenIssuer, which says with what family
+of algorithm and which keys it is checked. Nothing that the token says of itself decides that.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import jwt
+
+from keystore.callers import EndUser
+from keystore.errors import InvalidToken
+from keystore.ids import CONSUMER_ID
+from keystore.keysets import public_key
+from keystore.models import Algorithm, Consumer, TokenIssuer
+from keystore.seal import unseal
+
+LONGEST_TOKEN = 8192
+LONGEST_ID = 255
+LEEWAY = timedelta(seconds=30)  # clocks differ
+LONGEST_LIFE = timedelta(days=31)
+REQUIRED = ["exp", "iat", "sub", "aud", "iss"]
+TYPES = {"", "jwt", "at+jwt"}
+# What hostile text makes the parser raise besides its own errors.
+UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+
+Claims = dict[str, Any]
+
+
+def looks_like_token(text: str) -> bool:
+    """Whether it has the three parts of a signed token; no key of ours has a dot."""
+    return text.count(".") == 2
+
+
+def read_token(*, token: str, at: datetime) -> EndUser:
+    """Whom the token speaks for. Raises InvalidToken, KeySetUnavailable."""
+    if len(token) > LONGEST_TOKEN:
+        raise InvalidToken(f"The token is longer than {LONGEST_TOKEN} characters.")
+    header, said = _unverified(token)
+    issuer = _issuer_of(said)
+    claims = _verified(token, header, issuer, at)
+    return _end_user(issuer, claims)
+
+
+def _unverified(token: str) -> tuple[Claims, Claims]:
+    try:
+        header = jwt.get_unverified_header(token)
+        said = jwt.decode(token, options={"verify_signature": False})
+    except UNREADABLE as problem:
+        raise InvalidToken("This is not a JSON Web Token.") from problem
+    if str(header.get("typ", "")).lower() not in TYPES:
+        raise InvalidToken("The token's typ says that it is made for something else.")
+    return header, said
+
+
+def _issuer_of(said: Claims) -> TokenIssuer:
+    audiences = said.get("aud")
+    named: list[Any] = audiences if isinstance(audiences, list) else [audiences]
+    if not isinstance(said.get("iss"), str) or not all(isinstance(one, str) for one in named):
+        raise InvalidToken("The token needs the claims iss and aud, as text.")
+    if "\x00" in said["iss"] + "".join(named):
+        raise InvalidToken("The token's iss or aud is not text.")
+    found = TokenIssuer.objects.select_related("project").filter(
+        issuer=said["iss"], audience__in=named, disabled_at=None
+    )
+    issuers = list(found[:2])
+    if len(issuers) != 1:
+        raise InvalidToken(
+            "No project accepts tokens of this issuer for this audience: check iss and aud."
+            if not issuers
+            else "Two projects accept this token: ask for one with a single audience."
+        )
+    return issuers[0]
+
+
+def _verified(token: str, header: Claims, issuer: TokenIssuer, at: datetime) -> Claims:
+    refusal: Exception | None = None
+    for key in _keys(issuer, header, at):
+        try:
+            claims: Claims = jwt.decode(
+                token,
+                key,
+                algorithms=[issuer.algorithm],
+                audience=issuer.audience,
+                issuer=issuer.issuer,
+                leeway=LEEWAY,
+                options={"require": REQUIRED},
+            )
+        except jwt.InvalidSignatureError as problem:
+            refusal = problem  # perhaps the secret before the last roll
+        except UNREADABLE as problem:
+            raise InvalidToken(f"The token is not accepted: {problem}.") from problem
+        else:
+            return claims
+    raise InvalidToken("The token's signature does not fit its issuer.") from refusal
+
+
+def _keys(issuer: TokenIssuer, header: Claims, at: datetime) -> list[Any]:
+    """What may have signed it, by the issuer's family alone."""
+    if issuer.algorithm == Algorithm.HS256:
+        is_rolling = issuer.previous_until is not None and at < issuer.previous_until
+        sealed = [issuer.sealed_secret, *([issuer.sealed_previous_secret] if is_rolling else [])]
+        return [unseal(one).encode() for one in sealed]
+    kid = header.get("kid")
+    if kid is not None and not isinstance(kid, str):
+        raise InvalidToken("The token's kid is not text.")
+    found = public_key(issuer=issuer, kid=kid, at=at)
+    if found is None:
+        raise InvalidToken("The token names a key that its issuer does not publish.")
+    return [found]
+
+
+def _end_user(issuer: TokenIssuer, claims: Claims) -> EndUser:
+    external_id = claims["sub"]
+    if not 0 < len(external_id) <= LONGEST_ID or not external_id.isprintable():
+        raise InvalidToken(f"The token's sub must have 1 to {LONGEST_ID} visible characters.")
+    if CONSUMER_ID.fullmatch(external_id):
+        raise InvalidToken("The token's sub looks like an id of ours: use the project's own ids.")
+    issued_at = int(claims["iat"])
+    if int(claims["exp"]) - issued_at > LONGEST_LIFE.total_seconds():
+        raise InvalidToken(f"The token lives for more than {LONGEST_LIFE.days} days.")
+    known = Consumer.objects.filter(project=issuer.project, external_id=external_id).first()
+    if known and known.tokens_since and issued_at < known.tokens_since.timestamp():
+        raise InvalidToken("This person was signed out: sign in again.")
+    return EndUser(
+        project=issuer.project,
+        external_id=external_id,
+        consumer=known,
+        email=_address(claims),
+        is_admin=issuer.admin_role in _roles(issuer, claims),
+    )
+
+
+def _address(claims: Claims) -> str:
+    """The e-mail address, unless the provider says that nobody has proved it."""
+    address = claims.get("email")
+    proved = claims.get("email_verified", True) is True
+    return address if isinstance(address, str) and proved else ""
+
+
+def _roles(issuer: TokenIssuer, claims: Claims) -> set[str]:
+    """The roles that a claim lists; "realm_access.roles" looks into an object."""
+    found: Any = claims
+    for name in issuer.roles_claim.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    if isinstance(found, str):
+        return set(found.split())
+    return {one for one in found if isinstance(one, str)} if isinstance(found, list) else set()
