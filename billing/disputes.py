@@ -5,13 +5,14 @@ at a mistake is hard to make good. A lost dispute ends access as a full refund d
 one that the bank reopens and then decides for us, leaves or gives it back.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Sum
+from django.db.models import F, Q, QuerySet, Sum
 
 from billing.gateway import Object
-from billing.models import Dispute, Invoice, Payment, Purchase, PurchaseState, StripeCustomer
-from billing.shapes import SubscriptionFacts, instant, ref
+from billing.models import Dispute, Invoice, Payment, StripeCustomer
+from billing.shapes import instant, ref
 
 LOST = "lost"
 
@@ -41,34 +42,28 @@ def project_dispute(*, found: Object, holder: StripeCustomer, at: datetime) -> D
     return row
 
 
-def gives_access(purchase: Purchase, state: PurchaseState) -> bool:
-    """Whether a purchase still opens its plan: not given back, not ended by staff, not lost."""
-    if state == PurchaseState.REFUNDED or purchase.access_ended_at is not None:
-        return False
-    intent = purchase.stripe_payment_intent_id
-    payments = Payment.objects.filter(stripe_payment_intent_id=intent, project=purchase.project_id)
-    return not intent or not any(_is_lost(payment) for payment in payments)
+@dataclass(frozen=True)
+class Losses:
+    """Payments of which banks took back all that was left."""
+
+    by_subscription: dict[str, datetime]  # when the newest of them was paid
+    intents: frozenset[tuple[int, str]]  # project and payment intent
 
 
-def period_is_lost(facts: SubscriptionFacts) -> bool:
-    """Whether the money of the period that runs was lost to the buyer's bank. The next period
-    that is paid opens again.
-    """
-    if facts.current_period_start is None:
-        return False
-    invoices = Invoice.objects.filter(stripe_subscription_id=facts.stripe_subscription_id)
-    payments = Payment.objects.filter(
-        stripe_invoice_id__in=invoices.values("stripe_invoice_id"),
-        created_at__gte=facts.current_period_start,
-        disputed=True,
+def losses_of(payments: QuerySet[Payment]) -> Losses:
+    """Those among `payments`; a part that a bank took weighs as a partial refund does."""
+    taken = Sum("disputes__amount_minor", filter=Q(disputes__status=LOST))
+    lost = payments.filter(disputed=True).annotate(taken=taken)
+    lost = lost.filter(taken__gt=0, captured_minor__lte=F("taken") + F("refunded_minor"))
+    rows = list(
+        lost.order_by("created_at").values_list(
+            "project_id", "stripe_payment_intent_id", "stripe_invoice_id", "created_at"
+        )
     )
-    return any(_is_lost(payment) for payment in payments)
-
-
-def _is_lost(payment: Payment) -> bool:
-    """All of it: a part that the bank took weighs as a partial refund does."""
-    if not payment.disputed:
-        return False
-    lost = Dispute.objects.filter(payment=payment, status=LOST).aggregate(sum=Sum("amount_minor"))
-    taken = lost["sum"] or 0
-    return taken > 0 and taken + payment.refunded_minor >= payment.captured_minor
+    invoices = Invoice.objects.filter(stripe_invoice_id__in={row[2] for row in rows} - {""})
+    subscriptions = dict(invoices.values_list("stripe_invoice_id", "stripe_subscription_id"))
+    paid_for = [(subscriptions.get(invoice, ""), paid_at) for _, _, invoice, paid_at in rows]
+    return Losses(
+        by_subscription={each: paid_at for each, paid_at in paid_for if each},
+        intents=frozenset((project, intent) for project, intent, _, _ in rows if intent),
+    )

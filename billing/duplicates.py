@@ -4,6 +4,8 @@ Checkouts guard against it, but a buyer can pay in two tabs, or pay an old page 
 """
 
 import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -25,23 +27,48 @@ LIVE = access.PAYING | access.UNPAID_IN_GRACE
 SAID = "The plan was bought twice: this later subscription was ended and paid back."
 
 
-def doubled(bought: list[Bought]) -> set[str]:
+@dataclass(frozen=True)
+class Owned:
+    """A subscription of a consumer, as far as it may be one too many."""
+
+    stripe_subscription_id: str
+    status: str
+    started_at: datetime
+    single_plan_ids: frozenset[int]  # of which nobody may have two
+    by_checkout: bool  # of ours
+
+
+def doubled(bought: Iterable[Bought]) -> set[str]:
+    """The ids of those among one consumer's subscriptions that are one too many."""
+    return one_too_many(
+        Owned(
+            facts.stripe_subscription_id,
+            facts.status,
+            facts.started_at,
+            single_plans(prices),
+            bool(facts.checkout_public_id),
+        )
+        for facts, prices in bought
+    )
+
+
+def single_plans(prices: Iterable[Price]) -> frozenset[int]:
+    return frozenset(price.plan_id for price in prices if not price.plan.allows_many)
+
+
+def one_too_many(owned: Iterable[Owned]) -> set[str]:
     """The ids of subscriptions beyond the first of a plan that allows only one. Pure.
 
     Only those that a checkout of ours made: what staff make at Stripe is meant.
     """
     seen: set[int] = set()
     extra: set[str] = set()
-    oldest_first = sorted(
-        bought, key=lambda each: (each[0].started_at, each[0].stripe_subscription_id)
-    )
-    for facts, prices in oldest_first:
-        single = {price.plan_id for price in prices if not price.plan.allows_many}
-        if facts.status not in LIVE or not single:
+    for each in sorted(owned, key=lambda one: (one.started_at, one.stripe_subscription_id)):
+        if each.status not in LIVE or not each.single_plan_ids:
             continue
-        if single <= seen and facts.checkout_public_id:
-            extra.add(facts.stripe_subscription_id)
-        seen |= single
+        if each.single_plan_ids <= seen and each.by_checkout:
+            extra.add(each.stripe_subscription_id)
+        seen |= each.single_plan_ids
     return extra
 
 

@@ -60,6 +60,7 @@ def project_subscription(
             "ended_at": facts.ended_at,
             "trial_end": facts.trial_end,
             "paused": facts.paused,
+            "paid_until": facts.paid_until,
             "started_at": facts.started_at,
             "synced_at": at,
         },

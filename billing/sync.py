@@ -26,10 +26,18 @@ from billing import (
 )
 from billing.customers import adopt_holder, find_holder
 from billing.cycles import hand_down_cycle
+from billing.disputes import Losses
 from billing.duplicates import Bought
 from billing.gateway import Recording
 from billing.locks import HeldLock, customer_lock
-from billing.models import Payment, Price, Purchase, StripeCustomer, Subscription
+from billing.models import (
+    Payment,
+    Price,
+    Purchase,
+    PurchaseState,
+    StripeCustomer,
+    Subscription,
+)
 from billing.provision import Sale, provision
 from billing.shapes import SubscriptionFacts
 from billing.snapshot import Snapshot, Touched
@@ -214,10 +222,11 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
     _project_money(taken, holder, at)
     bought = [_bought(found, holder) for found in taken.of("subscription")]
     doubled = duplicates.doubled(bought)
+    losses = disputes.losses_of(Payment.objects.filter(consumer=holder.consumer_id))
     for facts, prices in bought:
-        is_double = facts.stripe_subscription_id in doubled
-        _follow_subscription(facts, prices, holder, report, at, is_double=is_double)
-        if is_double:
+        window = _window(facts, holder, losses, doubled)
+        _follow_subscription(facts, prices, holder, window, report, at)
+        if facts.stripe_subscription_id in doubled:
             duplicates.undo(holder=holder, facts=facts, at=at)
     kept = [one for one in bought if one[0].stripe_subscription_id not in doubled]
     hand_down_cycle(consumer=holder.consumer, bought=kept, grace=_grace(holder), at=at)
@@ -225,7 +234,7 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
         checkout = projections.project_checkout(session=session, at=at)
         if checkout is not None:
             projections.project_purchase(checkout=checkout, session=session, at=at)
-    _follow_purchases(taken, holder, report, at)
+    _follow_purchases(taken, holder, losses, report, at)
     report.changed_rows = changes.record_changes(
         before=before,
         after=changes.columns_of(taken, holder.consumer),
@@ -269,18 +278,26 @@ def _bought(found: gateway.Object, holder: StripeCustomer) -> Bought:
     return facts, projections.prices_of(facts, holder)
 
 
+def _window(
+    facts: SubscriptionFacts, holder: StripeCustomer, losses: Losses, doubled: set[str]
+) -> access.Window | None:
+    return access.subscription_window(
+        facts,
+        grace=_grace(holder),
+        lost_at=losses.by_subscription.get(facts.stripe_subscription_id),
+        doubled=facts.stripe_subscription_id in doubled,
+    )
+
+
 def _follow_subscription(
     facts: SubscriptionFacts,
     prices: list[Price],
     holder: StripeCustomer,
+    window: access.Window | None,
     report: SyncReport,
     at: datetime,
-    *,
-    is_double: bool,
 ) -> None:
     projections.project_subscription(facts=facts, holder=holder, prices=prices, at=at)
-    shut = is_double or disputes.period_is_lost(facts)
-    window = None if shut else access.subscription_window(facts, grace=_grace(holder))
     plans = {price.plan_id: price.plan for price in prices}  # a plan may have several of them
     wanted = [WantedGrant(plan, *window) for plan in plans.values()] if window else []
     source = GrantSource.TRIAL if facts.status == "trialing" else GrantSource.SUBSCRIPTION
@@ -291,7 +308,7 @@ def _follow_subscription(
 
 
 def _follow_purchases(
-    taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: datetime
+    taken: Snapshot, holder: StripeCustomer, losses: Losses, report: SyncReport, at: datetime
 ) -> None:
     """Purchases whose money was read: a full refund or a lost dispute ends what they opened."""
     intents = {shapes.ref(found["payment_intent"]) for found in taken.of("charge")}
@@ -301,8 +318,12 @@ def _follow_purchases(
     touched = bought.filter(stripe_payment_intent_id__in=intents - {""})
     for purchase in touched | bought.filter(checkout__stripe_session_id__in=sessions):
         state = projections.project_purchase_state(purchase=purchase, at=at)
-        is_open = disputes.gives_access(purchase, state)
-        window = (purchase.created_at, None) if is_open else None
+        window = access.purchase_window(
+            bought_at=purchase.created_at,
+            refunded=state == PurchaseState.REFUNDED,
+            ended_by_staff=purchase.access_ended_at is not None,
+            lost=(purchase.project_id, purchase.stripe_payment_intent_id) in losses.intents,
+        )
         wanted = [WantedGrant(purchase.price.plan, *window)] if window else []
         source_ref = purchase.stripe_payment_intent_id or purchase.public_id
         _grant(holder, GrantSource.PURCHASE, source_ref, wanted, report, at)

@@ -204,11 +204,13 @@ def suspend_key(*, project: Project, slot: str, at: datetime) -> bool:
 
 
 def _suspend(key: ApiKey, at: datetime) -> bool:
-    wanted: dict[str, Any] = {"unpaid_since": at}
+    wanted: dict[str, Any] = {"unpaid_since": key.unpaid_since or at}
     if key.disabled_at is None:
         wanted |= {"disabled_at": at, "disabled_because": DisabledBecause.PAYMENT}
-    paid_so_far = Q(unpaid_since=None, disabled_because=key.disabled_because)
-    changed = change_key(key, paid_so_far, wanted, act="key.suspend", actor=SYSTEM)
+    # One that is on although it is known as unpaid was switched on past us, in the table.
+    unheard = Q(unpaid_since=None) | Q(disabled_at=None)
+    as_read = Q(disabled_because=key.disabled_because)
+    changed = change_key(key, unheard & as_read, wanted, act="key.suspend", actor=SYSTEM)
     switched_off = changed and "disabled_at" in wanted
     if switched_off:
         tell_of_key("key.suspended", key, at=at)

@@ -55,6 +55,8 @@ class Subscription(models.Model):
     ended_at = models.DateTimeField(null=True)
     trial_end = models.DateTimeField(null=True)
     paused = models.BooleanField(default=False)  # payment collection is paused
+    # None: nothing is paused, or somebody paused it without us.
+    paid_until = models.DateTimeField(null=True)
     started_at = models.DateTimeField()
     synced_at = models.DateTimeField()
 

@@ -146,10 +146,11 @@ class ListedObject(models.Model):
     """
 
     batch = models.CharField(max_length=80)  # the run's public id, or the repair that looks again
-    kind = models.CharField(max_length=20)  # customer, subscription, charge, refund, invoice
+    kind = models.CharField(max_length=20)  # customer, subscription, charge, refund, dispute, ...
     stripe_id = models.CharField(max_length=255)
     stripe_customer_id = models.CharField(max_length=255, blank=True)
-    parent_id = models.CharField(max_length=255, blank=True)  # the charge of a refund
+    # The charge of a refund or dispute; our checkout that made a subscription.
+    parent_id = models.CharField(max_length=255, blank=True)
     project_id = models.BigIntegerField(null=True)  # None: belongs to nobody here
     consumer_id = models.BigIntegerField(null=True)
     status = models.CharField(max_length=30, blank=True)
@@ -159,6 +160,8 @@ class ListedObject(models.Model):
     period_end = models.DateTimeField(null=True)
     cancel_at = models.DateTimeField(null=True)
     trial_end = models.DateTimeField(null=True)
+    paused = models.BooleanField(null=True)  # None: no subscription
+    paid_until = models.DateTimeField(null=True)
     amount_minor = models.BigIntegerField(null=True)  # captured, refunded or invoiced
     other_minor = models.BigIntegerField(null=True)  # given back of a charge, paid of an invoice
     gone = models.BooleanField(default=False)  # asked for by its id, and not there

@@ -15,10 +15,10 @@ CREATE TEMP TABLE reconciled_sale (
     valid_from timestamptz, valid_to timestamptz, ended boolean
 ) ON COMMIT DROP
 """
-COPY_WINDOWS = "COPY reconciled_window (subscription_id, valid_from, valid_to) FROM STDIN"
+COPY_WINDOWS = "COPY reconciled_window (kind, sale_id, valid_from, valid_to) FROM STDIN"
 MAKE_WINDOWS = """
 CREATE TEMP TABLE reconciled_window (
-    subscription_id bigint, valid_from timestamptz, valid_to timestamptz
+    kind text, sale_id bigint, valid_from timestamptz, valid_to timestamptz
 ) ON COMMIT DROP
 """
 
@@ -27,7 +27,6 @@ SCOPE = """
     AND (%(consumer)s::bigint IS NULL OR {0}.consumer_id = %(consumer)s)
 """
 
-# What a pause or a dispute leaves open is written at Stripe, not in our columns: left out.
 # The plans of a subscription are those of all its items, which only Stripe's list names.
 FILL_SUBSCRIPTIONS = f"""
 INSERT INTO reconciled_sale
@@ -35,7 +34,7 @@ SELECT s.stripe_subscription_id, s.project_id, s.consumer_id, s.plan_id,
     coalesce(items.plan_ids, CASE WHEN s.plan_id IS NULL THEN '{{}}' ELSE ARRAY[s.plan_id] END),
     w.valid_from, w.valid_to, s.status IN ({words(sorted(ENDED))})
 FROM billing_subscription s
-LEFT JOIN reconciled_window w ON w.subscription_id = s.id
+LEFT JOIN reconciled_window w ON w.kind = 'subscription' AND w.sale_id = s.id
 LEFT JOIN billing_listedobject l ON l.batch = %(batch)s AND l.kind = 'subscription'
     AND l.stripe_id = s.stripe_subscription_id AND NOT l.gone AND cardinality(l.price_ids) > 1
 LEFT JOIN LATERAL (
@@ -43,23 +42,16 @@ LEFT JOIN LATERAL (
     WHERE l.id IS NOT NULL AND p.project_id = s.project_id
         AND p.stripe_price_id = ANY(l.price_ids)
 ) items ON true
-WHERE NOT s.paused AND NOT {UNDER_WAY.format("s.stripe_subscription_id")}
-    AND NOT EXISTS (
-        SELECT FROM billing_payment paid WHERE paid.consumer_id = s.consumer_id AND paid.disputed)
-    {SCOPE.format("s")}
+WHERE NOT {UNDER_WAY.format("s.stripe_subscription_id")} {SCOPE.format("s")}
 """
 FILL_PURCHASES = f"""
 INSERT INTO reconciled_sale
 SELECT coalesce(nullif(b.stripe_payment_intent_id, ''), b.public_id), b.project_id,
-    b.consumer_id, p.plan_id, ARRAY[p.plan_id],
-    CASE WHEN b.state <> 'refunded' AND b.access_ended_at IS NULL THEN b.created_at END,
-    NULL, false
+    b.consumer_id, p.plan_id, ARRAY[p.plan_id], w.valid_from, w.valid_to, false
 FROM billing_purchase b
 JOIN billing_price p ON p.id = b.price_id
-WHERE NOT EXISTS (
-    SELECT FROM billing_payment paid WHERE paid.disputed
-        AND b.stripe_payment_intent_id <> ''
-        AND paid.stripe_payment_intent_id = b.stripe_payment_intent_id) {SCOPE.format("b")}
+LEFT JOIN reconciled_window w ON w.kind = 'purchase' AND w.sale_id = b.id
+WHERE true {SCOPE.format("b")}
 """
 
 # Upstream differences explain those below them, and the same repair mends both.

@@ -21,6 +21,10 @@ def when(column: str) -> str:
     return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS \"UTC\"')"
 
 
+def yes_no(column: str) -> str:
+    return f"CASE WHEN {column} THEN 'yes' ELSE 'no' END"
+
+
 UNDER_WAY = f"""EXISTS (
     SELECT FROM billing_operation o
     WHERE o.subject = {{}} AND o.state IN ({words(OPEN_STATES)}))"""
@@ -71,6 +75,11 @@ CROSS JOIN LATERAL (VALUES
     ('{DriftKind.SUBSCRIPTION_PERIOD_DIFFERS}', 'trial_end',
         {when("s.trial_end")}, {when("l.trial_end")},
         NOT l.gone AND s.id IS NOT NULL AND s.trial_end IS DISTINCT FROM l.trial_end),
+    ('{DriftKind.SUBSCRIPTION_STATUS_DIFFERS}', 'paused',
+        {yes_no("s.paused")}, {yes_no("l.paused")}, NOT l.gone AND s.paused <> l.paused),
+    ('{DriftKind.SUBSCRIPTION_PERIOD_DIFFERS}', 'paid_until',
+        {when("s.paid_until")}, {when("l.paid_until")},
+        NOT l.gone AND s.id IS NOT NULL AND s.paid_until IS DISTINCT FROM l.paid_until),
     ('{DriftKind.SUBSCRIPTION_PRICE_OR_QUANTITY_DIFFERS}', 'price',
         mine.stripe_price_id, coalesce(best.stripe_price_id, array_to_string(l.price_ids, ', ')),
         NOT l.gone AND s.id IS NOT NULL AND s.price_id IS DISTINCT FROM best.id),
@@ -141,6 +150,22 @@ WHERE l.batch = %(batch)s AND l.kind = 'charge' AND l.consumer_id IS NOT NULL
         WHERE again.batch = l.batch AND again.kind = 'refund' AND again.parent_id = l.stripe_id
             AND (known.id IS NULL OR known.amount_minor <> again.amount_minor
                 OR known.status <> again.status))
+"""
+
+DISPUTES = f"""
+SELECT '{DriftKind.DISPUTE_MISSING_OR_DIFFERS}', l.stripe_id, l.stripe_customer_id,
+    l.project_id, l.consumer_id, d.field, coalesce(d.ours, ''), d.stripes
+FROM billing_listedobject l
+LEFT JOIN billing_dispute known ON known.stripe_dispute_id = l.stripe_id
+CROSS JOIN LATERAL (VALUES
+    ('dispute', '', l.status || ', ' || l.amount_minor,
+        known.id IS NULL AND l.made_at <= %(settled)s),
+    ('status', known.status, l.status, known.status <> l.status),
+    ('amount_minor', known.amount_minor::text, l.amount_minor::text,
+        known.amount_minor <> l.amount_minor)
+) AS d(field, ours, stripes, differs)
+WHERE l.batch = %(batch)s AND l.kind = 'dispute' AND l.consumer_id IS NOT NULL
+    AND d.differs AND (known.id IS NULL OR known.synced_at <= l.listed_at)
 """
 
 INVOICES = f"""

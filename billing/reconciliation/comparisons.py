@@ -45,6 +45,7 @@ COMPARISONS: dict[str, list[str]] = {
     "subscriptions": [compare_stripe.SUBSCRIPTIONS],
     "payments": [compare_stripe.PAYMENTS],
     "refunds": [compare_stripe.REFUNDS, compare_stripe.GIVEN_BACK],
+    "disputes": [compare_stripe.DISPUTES],
     "invoices": [compare_stripe.INVOICES],
     "ledger": [compare_own.LEDGER],
     "mirror": [compare_own.MIRROR],

@@ -18,6 +18,7 @@ class DriftKind(models.TextChoices):
     PAYMENT_MISSING = "payment_missing"
     PAYMENT_DIFFERS = "payment_differs"
     REFUND_MISSING_OR_AMOUNT_DIFFERS = "refund_missing_or_amount_differs"
+    DISPUTE_MISSING_OR_DIFFERS = "dispute_missing_or_differs"
     LEDGER_DIFFERS = "ledger_differs"
     INVOICE_MISSING = "invoice_missing"
     INVOICE_STATUS_DIFFERS = "invoice_status_differs"
@@ -49,6 +50,7 @@ LISTED_ONLY = frozenset(
         DriftKind.PAYMENT_MISSING,
         DriftKind.PAYMENT_DIFFERS,
         DriftKind.REFUND_MISSING_OR_AMOUNT_DIFFERS,
+        DriftKind.DISPUTE_MISSING_OR_DIFFERS,
         DriftKind.INVOICE_MISSING,
         DriftKind.INVOICE_STATUS_DIFFERS,
     }

@@ -23,9 +23,11 @@ LISTS: dict[str, tuple[str, dict[str, Any]]] = {
     "subscription": ("/v1/subscriptions", {"status": "all"}),
     "charge": ("/v1/charges", {}),
     "refund": ("/v1/refunds", {}),
+    "dispute": ("/v1/disputes", {}),
     "invoice": ("/v1/invoices", {}),
 }
-MONEY = frozenset({"charge", "refund", "invoice"})
+MONEY = frozenset({"charge", "refund", "dispute", "invoice"})
+OF_CHARGES = frozenset({"refund", "dispute"})  # whose owner is that of their charge
 NO_PRICES: list[str] = []
 
 # One array instead of a hundred parameters: this is asked for every page.
@@ -33,7 +35,7 @@ OWNERS = """
 SELECT stripe_customer_id, project_id, consumer_id, stripe_customer_id
 FROM billing_stripecustomer WHERE stripe_customer_id = ANY(%s)
 """
-OWNERS_OF_REFUNDS = """
+OWNERS_BY_CHARGE = """
 SELECT p.stripe_charge_id, p.project_id, p.consumer_id, c.stripe_customer_id
 FROM billing_payment p JOIN billing_stripecustomer c ON c.consumer_id = p.consumer_id
 WHERE p.stripe_charge_id = ANY(%s)
@@ -58,6 +60,8 @@ class Listed(NamedTuple):
     period_end: datetime | None = None
     cancel_at: datetime | None = None
     trial_end: datetime | None = None
+    paused: bool | None = None
+    paid_until: datetime | None = None
     amount_minor: int | None = None
     other_minor: int | None = None
     gone: bool = False
@@ -103,14 +107,14 @@ def forget(*, batch: str, kind: str | None = None) -> None:
 def _owner_key(kind: str, found: Object) -> str:
     if kind == "customer":
         return str(found["id"])
-    return ref(found["charge" if kind == "refund" else "customer"])
+    return ref(found["charge" if kind in OF_CHARGES else "customer"])
 
 
 def _owners(kind: str, found: Sequence[Object]) -> dict[str, Owner]:
-    """Whose the objects are: by their customer, a refund by its charge."""
+    """Whose the objects are: by their customer, a refund or dispute by its charge."""
     keys = list({_owner_key(kind, each) for each in found} - {""})
     with connection.cursor() as cursor:
-        cursor.execute(OWNERS_OF_REFUNDS if kind == "refund" else OWNERS, [keys])
+        cursor.execute(OWNERS_BY_CHARGE if kind in OF_CHARGES else OWNERS, [keys])
         owners: dict[str, Owner] = {row[0]: row[1:] for row in cursor.fetchall()}
     if kind == "customer" and len(owners) < len(keys):
         owners |= _owners_by_mark(found, owners)
@@ -139,6 +143,7 @@ def _customer(found: Object) -> Columns:
 def _subscription(found: Object) -> Columns:
     facts = shapes.subscription(found)
     return {
+        "parent_id": facts.checkout_public_id,
         "status": facts.status,
         "price_ids": [item.stripe_price_id for item in facts.items],
         "quantity": facts.items[0].quantity if facts.items else 0,
@@ -146,6 +151,8 @@ def _subscription(found: Object) -> Columns:
         "period_end": facts.current_period_end,
         "cancel_at": facts.cancel_at,
         "trial_end": facts.trial_end,
+        "paused": facts.paused,
+        "paid_until": facts.paid_until,
         "made_at": instant(found["created"]),
     }
 
@@ -169,6 +176,15 @@ def _refund(found: Object) -> Columns:
     }
 
 
+def _dispute(found: Object) -> Columns:
+    return {
+        "parent_id": ref(found["charge"]),
+        "status": found["status"],
+        "amount_minor": found["amount"],
+        "made_at": instant(found["created"]),
+    }
+
+
 def _invoice(found: Object) -> Columns:
     return {
         "status": found["status"] or "draft",
@@ -184,5 +200,6 @@ _SAID: dict[str, Callable[[Object], Columns]] = {
     "subscription": _subscription,
     "charge": _charge,
     "refund": _refund,
+    "dispute": _dispute,
     "invoice": _invoice,
 }

@@ -34,7 +34,9 @@ def differences_of(
     found: list[tuple[str, list[gateway.Object]]] = []
     if not customer.get("deleted"):
         found = [(kind, _list(kind, stripe_customer_id, pace)) for kind in LISTED]
-        found.append(("refund", _refunds(dict(found)["charge"], pace)))
+        charges = dict(found)["charge"]
+        found.append(("refund", _of_charges("refund", charges, "amount_refunded", pace)))
+        found.append(("dispute", _of_charges("dispute", charges, "disputed", pace)))
     for kind, objects in found:
         rows += listing.listed_rows(
             kind=kind, found=objects, batch=batch, project_id=None, at=clock()
@@ -65,12 +67,15 @@ def _list(kind: str, stripe_customer_id: str, pace: Pace) -> list[gateway.Object
     return pace.read_all(path, customer=stripe_customer_id, **params)
 
 
-def _refunds(charges: list[gateway.Object], pace: Pace) -> list[gateway.Object]:
+def _of_charges(
+    kind: str, charges: list[gateway.Object], sign: str, pace: Pace
+) -> list[gateway.Object]:
+    """What belongs to those charges of which Stripe says that they have any."""
     return [
-        refund
+        found
         for charge in charges
-        if charge["amount_refunded"]
-        for refund in pace.read_all("/v1/refunds", charge=charge["id"])
+        if charge[sign]
+        for found in pace.read_all(listing.LISTS[kind][0], charge=charge["id"])
     ]
 
 

@@ -1,36 +1,58 @@
-"""What each sale of ours opens at present, for SQL to compare with grants and keys."""
+"""What each sale of ours opens at present, for SQL to compare with grants and keys.
+
+By the rules of `billing.access`, by which a sync grants, on what our own columns say.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from django.db.backends.utils import CursorWrapper
+from django.db.models import Model, QuerySet
 
 from billing import access
-from billing.models import BillingPolicy, Subscription
+from billing.disputes import Losses, losses_of
+from billing.models import BillingPolicy, Payment, Purchase, PurchaseState, Subscription
 from billing.reconciliation import compare_own
-from billing.shapes import SubscriptionFacts
+from billing.reconciliation.doubles import doubled_subscriptions
 from billing.sync import DEFAULT_GRACE_DAYS
 
-FIELDS = (
-    "pk",
-    "project_id",
-    "stripe_subscription_id",
-    "status",
-    "currency",
-    "started_at",
-    "current_period_start",
-    "current_period_end",
-    "cancel_at",
-)
 AT_ONCE = 20_000
-Row = tuple[int, datetime, datetime | None]
+Row = tuple[str, int, datetime, datetime | None]
+Params = dict[str, Any]
+Rows = TypeVar("Rows", bound=Model)
 
 
-def make_sales(cursor: CursorWrapper, params: dict[str, Any]) -> None:
+class Held(NamedTuple):
+    """A subscription of ours: the columns that decide about access, which are `access.Terms`."""
+
+    pk: int
+    project_id: int
+    stripe_subscription_id: str
+    status: str
+    started_at: datetime
+    current_period_start: datetime | None
+    current_period_end: datetime | None
+    cancel_at: datetime | None
+    paid_until: datetime | None
+
+
+class Bought(NamedTuple):
+    """A purchase of ours."""
+
+    pk: int
+    project_id: int
+    stripe_payment_intent_id: str
+    state: str
+    access_ended_at: datetime | None
+    created_at: datetime
+
+
+def make_sales(cursor: CursorWrapper, params: Params) -> None:
     """Fill the temporary table `reconciled_sale`; it goes with the transaction."""
     cursor.execute(compare_own.MAKE_WINDOWS)
-    for windows in _windows(params["project"], params["consumer"]):
+    losses = losses_of(_of_scope(Payment.objects.all(), params))
+    for windows in (*_subscriptions(params, losses), *_purchases(params, losses)):
         with cursor.copy(compare_own.COPY_WINDOWS) as copy:
             for row in windows:
                 copy.write_row(row)
@@ -40,47 +62,55 @@ def make_sales(cursor: CursorWrapper, params: dict[str, Any]) -> None:
     cursor.execute("ANALYZE reconciled_sale")
 
 
-def _windows(project_id: int | None, consumer_id: int | None) -> Iterator[list[Row]]:
-    """What each living subscription opens, a chunk at a time."""
-    rows = Subscription.objects.exclude(status__in=access.ENDED).order_by("pk")
-    if project_id is not None:
-        rows = rows.filter(project_id=project_id)
-    if consumer_id is not None:
-        rows = rows.filter(consumer_id=consumer_id)
-    grace = dict(BillingPolicy.objects.values_list("project_id", "grace_days"))
+def _of_scope(rows: QuerySet[Rows], params: Params) -> QuerySet[Rows]:
+    if params["project"] is not None:
+        rows = rows.filter(project_id=params["project"])
+    if params["consumer"] is not None:
+        rows = rows.filter(consumer_id=params["consumer"])
+    return rows
+
+
+def _chunks(rows: QuerySet[Rows], fields: tuple[str, ...]) -> Iterator[list[tuple[Any, ...]]]:
+    """The rows in the order of their pk, which is the first field."""
     last = 0
-    while chunk := list(rows.filter(pk__gt=last).values_list(*FIELDS)[:AT_ONCE]):
-        yield [
-            (row[0], *window)
-            for row in chunk
-            if (window := _window(row, grace.get(row[1], DEFAULT_GRACE_DAYS))) is not None
-        ]
+    while chunk := list(rows.filter(pk__gt=last).order_by("pk").values_list(*fields)[:AT_ONCE]):
+        yield chunk
         last = chunk[-1][0]
 
 
-def _window(row: tuple[Any, ...], grace_days: int) -> access.Window | None:
-    return access.subscription_window(_facts(row), grace=timedelta(days=grace_days))
+def _subscriptions(params: Params, losses: Losses) -> Iterator[list[Row]]:
+    """What each living subscription opens, a chunk at a time."""
+    living = _of_scope(Subscription.objects.exclude(status__in=access.ENDED), params)
+    doubled = doubled_subscriptions(among=living, batch=params["batch"])
+    days = dict(BillingPolicy.objects.values_list("project_id", "grace_days"))
+    for chunk in _chunks(living, Held._fields):
+        windows = []
+        for held in map(Held._make, chunk):
+            window = access.subscription_window(
+                held,
+                grace=timedelta(days=days.get(held.project_id, DEFAULT_GRACE_DAYS)),
+                lost_at=losses.by_subscription.get(held.stripe_subscription_id),
+                doubled=held.stripe_subscription_id in doubled,
+            )
+            if window is not None:
+                windows.append(("subscription", held.pk, *window))
+        yield windows
 
 
-def _facts(row: tuple[Any, ...]) -> SubscriptionFacts:
-    """What decides about access, from our own columns."""
-    _, _, stripe_id, status, currency, started_at, period_start, period_end, cancel_at = row
-    return SubscriptionFacts(
-        stripe_subscription_id=stripe_id,
-        status=status,
-        items=(),
-        currency=currency,
-        started_at=started_at,
-        current_period_start=period_start,
-        current_period_end=period_end,
-        cancel_at=cancel_at,
-        canceled_at=None,
-        ended_at=None,
-        trial_end=None,
-        paused=False,
-        paid_until=None,
-        checkout_public_id="",
-    )
+def _purchases(params: Params, losses: Losses) -> Iterator[list[Row]]:
+    """What each purchase opens, a chunk at a time."""
+    for chunk in _chunks(_of_scope(Purchase.objects.all(), params), Bought._fields):
+        windows = []
+        for bought in map(Bought._make, chunk):
+            window = access.purchase_window(
+                bought_at=bought.created_at,
+                refunded=bought.state == PurchaseState.REFUNDED,
+                ended_by_staff=bought.access_ended_at is not None,
+                lost=(bought.project_id, bought.stripe_payment_intent_id) in losses.intents,
+            )
+            if window is not None:
+                windows.append(("purchase", bought.pk, *window))
+        yield windows
 
 
 def begin_snapshot(cursor: CursorWrapper) -> None:
