@@ -14,7 +14,7 @@ from celery.app.task import Task
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from config import heartbeat
+from config import alive, heartbeat
 from config import jobruns as jobruns  # connects its signals
 from config.checks import refuse_dangerous_settings
 from config.schedule import BEAT, MINUTE
@@ -52,6 +52,8 @@ app.conf.update(
     worker_redirect_stdouts=False,
     enable_utc=True,
     timezone="UTC",
+    beat_scheduler="config.beat:ClaimingScheduler",
+    result_expires=None,  # there are no results, so beat needs no job that forgets them
     # A tick that waited longer than its interval is worth nothing: the next one does its work.
     beat_schedule={
         name: {"task": name, "schedule": seconds, "options": {"expires": max(seconds, MINUTE)}}
@@ -91,6 +93,13 @@ def bind_request_id(task_id: str, task: Task, **_: Any) -> None:
 def release_request_id(task: Task, **_: Any) -> None:
     if bindings := getattr(task.request, "latchkey_bindings", None):
         bindings.close()
+
+
+@signals.worker_init.connect(weak=False)
+@signals.heartbeat_sent.connect(weak=False)
+def show_life(**_: Any) -> None:
+    """Every 2 seconds while the worker's loop comes round and its broker answers."""
+    alive.touch()
 
 
 @signals.worker_init.connect(weak=False)

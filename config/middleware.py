@@ -22,6 +22,21 @@ UNUSED_DEVICES = "camera=(), geolocation=(), microphone=()"
 PROBES = frozenset({"/health", "/live", "/ready", "/metrics"})
 
 
+class ProbeHostMiddleware:
+    """Probes and scrapers come to the address of one process, which ALLOWED_HOSTS cannot name.
+
+    What they get says nothing of the host, so they are answered as if they had named ours.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path in PROBES and settings.ALLOWED_HOSTS:
+            request.META["HTTP_HOST"] = settings.ALLOWED_HOSTS[0].lstrip(".")
+        return self.get_response(request)
+
+
 class RequestIdMiddleware:
     """Gives the request an id (the caller's, if it is sane), echoes it, and logs one line."""
 

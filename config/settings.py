@@ -56,6 +56,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.middleware.ProbeHostMiddleware",
     "config.http_metrics.HttpMetricsMiddleware",
     "config.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -315,6 +316,8 @@ TIME_ZONE = "UTC"
 METRICS_TOKEN = env("METRICS_TOKEN", default="")
 # Where the web processes of this machine count requests together. "": each counts its own.
 HTTP_METRICS_FOLDER = env("PROMETHEUS_MULTIPROC_DIR", default="")
+# What worker and beat touch while they work, for probes that look at its age. "": nothing.
+ALIVE_FILE = env("ALIVE_FILE", default="")
 
 # --- Logs and mail ------------------------------------------------------------------------------
 LOG_LEVEL = env("LOG_LEVEL", default="INFO").upper()

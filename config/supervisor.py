@@ -289,8 +289,7 @@ def start_worker(children: Children, environment: DevEnvironment) -> None:
     """With beat inside: one Django to load instead of two."""
     command = [
         *(PYTHON, "-m", "celery", "-A", "config", "--quiet", "worker"),
-        *("--beat", f"--schedule={paths.STATE / 'beat-schedule'}", "--concurrency=2"),
-        *("--without-gossip", "--without-mingle"),
+        *("--beat", "--concurrency=2", "--without-gossip", "--without-mingle"),
     ]
     children.spawn("worker", command, environment=quiet(environment), cwd=paths.ROOT)
 

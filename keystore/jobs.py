@@ -35,6 +35,16 @@ ON CONFLICT (name) DO UPDATE
         failures_in_a_row =
             CASE WHEN EXCLUDED.failures_in_a_row = 0 THEN 0 ELSE job.failures_in_a_row + 1 END
 """
+# By the database's clock: beats on two machines may disagree about the time. A tick comes some
+# milliseconds early at times; a tenth of the interval is left for that, a minute at most.
+RING = """
+INSERT INTO keystore_jobrun AS job
+    (name, outcome, started_at, rung_at, result, runs, failures_in_a_row)
+VALUES (%(name)s, 'running', statement_timestamp(), statement_timestamp(), '', 0, 0)
+ON CONFLICT (name) DO UPDATE SET rung_at = EXCLUDED.rung_at
+    WHERE job.rung_at IS NULL
+       OR job.rung_at <= EXCLUDED.rung_at - %(apart)s * interval '1 second'
+"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,20 @@ def expect(*, names: list[str], at: datetime) -> None:
     """Note that these jobs are to run from now on; what is known of them stays."""
     rows = [JobRun(name=name, outcome=JobOutcome.RUNNING, started_at=at) for name in names]
     JobRun.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def claim_ring(*, name: str, every_seconds: float) -> bool:
+    """Whether the caller is the one who rings this job now; False: somebody just did."""
+    apart = every_seconds - min(0.1 * every_seconds, 60)
+    with connection.cursor() as cursor:
+        cursor.execute(RING, {"name": name, "apart": apart})
+        return cursor.rowcount == 1
+
+
+def last_rings(*, names: list[str]) -> dict[str, datetime]:
+    """When each of these jobs was last rung, or since when it is expected to be."""
+    rows = JobRun.objects.filter(name__in=names).values_list("name", "rung_at", "started_at")
+    return {name: rung_at or started_at for name, rung_at, started_at in rows}
 
 
 def begin(*, name: str, at: datetime) -> None:

@@ -14,6 +14,7 @@ class JobRun(models.Model):
 
     name = models.CharField(max_length=100, unique=True)  # "billing.tasks.work_inbox"
     outcome = models.CharField(max_length=10, choices=JobOutcome)
+    rung_at = models.DateTimeField(null=True, blank=True)  # None: no beat has rung it yet
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)  # None: running, or it was killed
     succeeded_at = models.DateTimeField(null=True, blank=True)  # None: never yet

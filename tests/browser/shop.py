@@ -31,9 +31,8 @@ class Shop(Stack):
         self.wait_for("worker", self._worker_answers)
 
     def _start_worker_with_beat(self) -> None:
-        beat = ("--beat", f"--schedule={self.base / 'beat'}")
         alone = ("--concurrency=2", "--without-gossip", "--without-mingle")
-        self._spawn("worker", [*CELERY, "worker", *beat, *alone])
+        self._spawn("worker", [*CELERY, "worker", "--beat", *alone])
 
     def _furnish(self) -> None:
         """Fill in the demo data: the prices, the people, the staff."""

@@ -136,3 +136,18 @@ def test_other_error_of_a_page_is_left_to_django(rf):
     wrapped = middleware.DatabaseDownMiddleware(lambda request: HttpResponse())
 
     assert wrapped.process_exception(rf.get("/account"), ValueError()) is None
+
+
+@pytest.mark.parametrize("path", ["/health", "/live", "/metrics"])
+def test_a_probe_may_come_to_the_address_of_one_process(client, db, settings, path):
+    settings.ALLOWED_HOSTS = [".billing.example.com"]
+    settings.METRICS_TOKEN = "token-of-prometheus"
+    by_address = {"Host": "10.1.2.3:8000", "Authorization": "Bearer token-of-prometheus"}
+
+    assert client.get(path, headers=by_address).status_code == 200
+
+
+def test_anything_else_must_name_our_host(client, settings):
+    settings.ALLOWED_HOSTS = [".billing.example.com"]
+
+    assert client.get("/", headers={"Host": "10.1.2.3:8000"}).status_code == 400

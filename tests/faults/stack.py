@@ -93,7 +93,7 @@ class Stack:
         self.ask_shopkeeper(do="furnish")
         self.start_web("web", self.port, processes=self.web_processes)
         self.start_worker()
-        self._spawn("beat", [*CELERY, "beat", f"--schedule={self.base / 'beat'}", "--pidfile="])
+        self._spawn("beat", [*CELERY, "beat", "--pidfile="])
         self.wait_for("web", lambda: call("GET", f"{self.web}/ready").status == 200)
         self.wait_for("worker", self._worker_answers)
 
