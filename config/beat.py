@@ -1,8 +1,8 @@
 """Beat: rings each periodic job once per interval, however many beats run.
 
 When a job was last rung is a row in PostgreSQL, and whoever rings must first move it on. So a
-second beat rings nothing twice, takes over within one interval when the first is gone, and a beat
-that starts again goes on where it stopped: a daily job comes daily although beat starts twice a day.
+second beat rings nothing twice and takes over within one interval when the first is gone. A beat
+that starts again goes on where it stopped: a daily job comes daily, however often beat starts.
 """
 
 import logging

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('keystore', '0009_imported_keys'),
+        ('keystore', '0010_end_users'),
     ]
 
     operations = [
