@@ -19,6 +19,7 @@ from metering.rejections import note_rejections, taken_before
 from metering.told import Told, Unreadable
 
 RECORD = "SELECT place, outcome, event::text FROM metering_record(%s, %s, %s::jsonb, %s::jsonb)"
+IN_TURN = RECORD.replace("metering_record", "metering_record_in_turn")
 TRIES = 4
 ACCEPTED, DUPLICATE, CONFLICT, REJECTED = "accepted", "duplicate", "conflict", "rejected"
 REFUSED = "refused"
@@ -54,13 +55,15 @@ def record(*, project: Project, events: Sequence[Told | Unreadable], at: datetim
     """
     placing = placed(project=project, events=events, at=at)
     outcomes: Outcomes = {}
-    waiting = list(placing.rows)
-    while waiting:
-        # No two of one name at a time: what becomes of the second depends on the first.
-        first = {(events[place].source, events[place].id): place for place in reversed(waiting)}
-        now = sorted(first.values()) if len(first) < len(waiting) else waiting
-        outcomes |= retried(lambda now=now: _write(project, placing, now, at))  # type: ignore[misc]
-        waiting = _settle_repeats(events, outcomes, first, waiting)
+    places = list(placing.rows)
+    # No two of one name at a time: what becomes of the second depends on the first.
+    first = {(events[place].source, events[place].id): place for place in reversed(places)}
+    if first:
+        firsts = sorted(first.values())
+        outcomes |= retried(lambda: _write(RECORD, project, placing, firsts, at))
+    if len(first) < len(places):
+        left = _settle_repeats(events, outcomes, first, places)
+        outcomes |= retried(lambda: _write(IN_TURN, project, placing, left, at)) if left else {}
     outcomes |= taken_before(project=project, events=events, places=list(placing.refused))
     receipts = [
         _receipt(event, outcomes.get(place), placing.refused.get(place))
@@ -91,13 +94,15 @@ def retried(call: Callable[[], T]) -> T:
     return call()
 
 
-def _write(project: Project, placing: Placing, places: Sequence[int], at: datetime) -> Outcomes:
+def _write(
+    statement: str, project: Project, placing: Placing, places: Sequence[int], at: datetime
+) -> Outcomes:
     """One transaction. What the database does not name was accepted."""
     rows = [placing.rows[place] for place in places]
     outcomes: Outcomes = {row.n: (ACCEPTED, row.i) for row in rows}
     told, groups = msgspec.json.encode(rows), msgspec.json.encode(placing.groups)
     with connection.cursor() as cursor:
-        cursor.execute(RECORD, [project.pk, at, told.decode(), groups.decode()])
+        cursor.execute(statement, [project.pk, at, told.decode(), groups.decode()])
         outcomes |= {place: (outcome, event) for place, outcome, event in cursor.fetchall()}
     return outcomes
 
@@ -106,11 +111,11 @@ def _settle_repeats(
     events: Sequence[Told | Unreadable],
     outcomes: Outcomes,
     first: dict[tuple[str, str], int],
-    waiting: list[int],
+    places: list[int],
 ) -> list[int]:
     """Answer the repetitions within a request from what became of the first; what is left."""
     left = []
-    for place in waiting if len(first) < len(waiting) else []:
+    for place in places:
         event = events[place]
         earlier = first[event.source, event.id]
         outcome, named = outcomes[earlier]

@@ -134,6 +134,32 @@ def test_smaller_event_of_a_refused_name_is_tried_within_the_request(api, calls,
     assert statuses(answer) == [("rejected", "usage_exceeded"), ("accepted", "")]
 
 
+def test_thousand_events_of_one_name_are_told_apart_in_a_few_statements(
+    api, calls, alice, django_assert_max_num_queries
+):
+    told = [event(1, "calls", quantity=quantity) for quantity in range(1_009, 9, -1)]
+    with django_assert_max_num_queries(12):
+        answer = tell(api, *told)
+    told = [status for status, _ in statuses(answer)]
+    assert (told[:-1], told[-1]) == (["rejected"] * 999, "accepted")
+    assert (QuotaBalance.objects.get().used, UsageEvent.objects.get().quantity) == (10, 10)
+
+
+def test_repeats_of_a_refused_name_are_settled_in_turn(api, calls, tokens, alice):
+    answer = tell(
+        api,
+        event(1, "calls", quantity=11),
+        event(1, "calls", quantity=12),
+        event(1, quantity=2),
+        event(1, quantity="2.0"),
+        event(1, "calls", quantity=11),
+        event(2, "calls", quantity=10),
+    )
+    assert [status for status, _ in statuses(answer)] == [
+        *("rejected", "rejected", "accepted", "duplicate", "rejected", "accepted"),
+    ]
+
+
 def test_batch_that_does_not_fit_is_taken_event_by_event(api, calls, alice):
     told = [event(n, "calls", quantity=quantity) for n, quantity in enumerate([6, 5, 3, 2, 1])]
     answer = tell(api, *told)
