@@ -7,18 +7,19 @@ to leave a request to Django: whenever it is refused, odd, or not ready. FRONT_D
 import logging
 from collections.abc import Callable, Iterable
 from time import perf_counter
-from typing import Protocol
 
 from django.conf import settings
 from django.urls import resolve
 
+from config.hotway.checks import CheckDoor
 from config.hotway.decisions import VerifyDoor, WhoamiDoor
 from config.hotway.entitlements import EntitlementsDoor
 from config.hotway.frames import CHALLENGE, Frames, Header, Place, values_of
 from config.hotway.holder import KeyHolder
 from config.hotway.quick import QuickEntitlements
 from config.hotway.receipts import ReceiptDoor
-from config.hotway.shape import ODD, Answer, Environ, StartResponse, Surroundings
+from config.hotway.shape import ODD, Door, Environ, StartResponse, Surroundings
+from config.hotway.usage import UsageDoor
 from config.http_metrics import hot_counts, name_of
 from config.middleware import chosen_request_id
 from keystore.lines import LineDown, Lines
@@ -29,15 +30,6 @@ logger = logging.getLogger("latchkey.request")
 
 QUICK = "/api/v1/entitlements"
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-
-class Door(Protocol):
-    """One hot path."""
-
-    methods: frozenset[str]
-
-    def is_for_us(self, environ: Environ) -> bool: ...
-    def answer(self, environ: Environ, request_id: str) -> Answer | None: ...
 
 
 class FrontDoor:
@@ -70,7 +62,7 @@ class FrontDoor:
         secure = self._surroundings.secure(environ)
         if secure is None or not door.is_for_us(environ):
             return self.django(environ, start_response)
-        place = (path, method, secure)
+        place = (path, door.kind(environ), secure)
         if self._frames.of(place, 200) is None:
             return self._learn(place, environ, start_response)
         request_id = chosen_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
@@ -126,6 +118,8 @@ def front_door(django: Application) -> FrontDoor:
         "/api/v1/keys/verify": VerifyDoor(holder),
         "/api/v1/whoami": whoami,
         "/whoami": whoami,
+        "/api/v1/check": CheckDoor(holder),
+        "/api/v1/usage/events": UsageDoor(holder),
         "/webhooks/stripe": ReceiptDoor(lines),
         "/api/v1/webhooks/stripe": ReceiptDoor(lines),
     }

@@ -7,6 +7,9 @@ from typing import Any
 
 import orjson
 
+# In META: the error after which the front door does not know whether something was taken. Begun
+# anew, it could be taken twice: the view raises it instead.
+UNFINISHED = "latchkey.unfinished"
 OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS
 
 

@@ -11,10 +11,9 @@ import orjson
 
 from config.clock import now
 from config.hotway.holder import KeyHolder
-from config.hotway.shape import Answer, Environ, body_of, is_small_json
+from config.hotway.shape import Answer, Door, Environ, body_of, is_small_json
 from entitlements.held import HeldKey
 from keystore.addresses import remote_address
-from keystore.callers import holds_scope
 from keystore.credentials import token_in
 from keystore.lastused import note_use
 from keystore.models import ApiKey
@@ -32,7 +31,7 @@ VERIFY_SCOPE = "keys:read"
 WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
-class WhoamiDoor:
+class WhoamiDoor(Door):
     """Asked with the key itself, which is the only credential."""
 
     methods = frozenset({"GET"})
@@ -79,9 +78,9 @@ class VerifyDoor(WhoamiDoor):
         if environ["REQUEST_METHOD"] == "GET":
             return super().answer(environ, request_id)
         at = now()
-        asker = self._holder.find(token_in(environ), at)
+        asker = self._holder.asker(token_in(environ), VERIFY_SCOPE, at)
         asked = plain_wish(body_of(environ))
-        if asker is None or asked is None or not _may_verify(asker, at):
+        if asker is None or asked is None:
             return None
         held = self._holder.find(asked["key"], at)
         if held is None:
@@ -155,11 +154,6 @@ def plain_wish(body: bytes) -> dict[str, Any] | None:
 def said(decision: Decision, status: int) -> Answer:
     text = WRITE(decision.body).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
     return Answer(status, text.encode(), decision.headers)
-
-
-def _may_verify(asker: HeldKey, at: datetime) -> bool:
-    key = asker.key
-    return key.is_usable(at) and key.app is not None and holds_scope(key.scopes, VERIFY_SCOPE)
 
 
 def _is_word(value: object) -> bool:

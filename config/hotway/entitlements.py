@@ -7,7 +7,7 @@ from secrets import token_bytes
 from urllib.parse import unquote
 
 from config.clock import now
-from config.hotway.shape import Answer, Environ
+from config.hotway.shape import Answer, Door, Environ
 from entitlements.answers import empty_body, etag_of
 from entitlements.ready import Asker, ReadyAnswer, find, name_of, unpacked
 from keystore.credentials import token_in
@@ -26,7 +26,7 @@ ETAG = re.compile(r'"[0-9a-f]{64}"')
 Said = tuple[bytes, str]  # body and ETag
 
 
-class EntitlementsDoor:
+class EntitlementsDoor(Door):
     """`cache` None: PostgreSQL is asked each time."""
 
     methods = frozenset({"GET"})

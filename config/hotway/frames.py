@@ -28,10 +28,9 @@ class Frame:
     def __init__(self, status: str, headers: list[Header]) -> None:
         self.status = status
         self._headers = headers
-        names = [name for name, _ in headers]
-        self._gaps = [(place, name) for place, name in enumerate(names) if VARYING.fullmatch(name)]
-        self._names = frozenset(names)
-        gaps = {name: place for place, name in self._gaps}
+        self._places = {name: place for place, (name, _) in enumerate(headers)}
+        gaps = {name: place for name, place in self._places.items() if VARYING.fullmatch(name)}
+        self._gaps = frozenset(gaps)
         self.has_only_known_gaps = gaps.keys() == {"X-Request-Id", "ETag", "Content-Length"}
         self._id, self._etag, self._length = (
             gaps.get(name, 0) for name in ("X-Request-Id", "ETag", "Content-Length")
@@ -39,13 +38,11 @@ class Frame:
 
     def around(self, values: Mapping[str, str]) -> list[Header] | None:
         """The headers of an answer; None when it has others."""
-        if not values.keys() <= self._names:
+        if not self._gaps <= values.keys() <= self._places.keys():
             return None
         headers = self._headers.copy()
-        for place, name in self._gaps:
-            if name not in values:
-                return None
-            headers[place] = (name, values[name])
+        for name, value in values.items():
+            headers[self._places[name]] = (name, value)
         return headers
 
     def answer_headers(self, request_id: str, etag: str, length: int) -> list[Header]:
@@ -58,7 +55,7 @@ class Frame:
 
 
 class Frames:
-    """The frames that were seen, by path, method and whether TLS was used, then by kind."""
+    """The frames that were seen, by path, kind and whether TLS was used, then by status."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[object, ...], Frame] = {}

@@ -5,6 +5,7 @@ from hashlib import blake2b
 from secrets import token_bytes
 
 from entitlements.held import HeldKey, find_held
+from keystore.callers import holds_scope
 from keystore.lines import Lines
 from keystore.pushcache import PushCache
 from keystore.tokens import digest, is_plausible
@@ -36,6 +37,13 @@ class KeyHolder:
         if cache is not None:
             cache.put(ticket, name, found)
         return found
+
+    def asker(self, token: str, scope: str, at: datetime) -> HeldKey | None:
+        """The key if it is of an app, works and holds the scope. Raises LineDown."""
+        held = self.find(token, at)
+        if held is None or not held.key.is_usable(at) or held.key.app is None:
+            return None
+        return held if holds_scope(held.key.scopes, scope) else None
 
     def _sealed(self, token: str) -> str:
         return blake2b(token.encode(), key=self._seal, digest_size=16).hexdigest()

@@ -6,13 +6,13 @@ from billing import receipt
 from billing.models import InboxState
 from config.clock import now
 from config.errors import DomainError
-from config.hotway.shape import Answer, Environ, body_of, is_small_json
+from config.hotway.shape import Answer, Door, Environ, body_of, is_small_json
 from keystore.correlation import bound
 from keystore.doorbell import ring
 from keystore.lines import Lines
 
 
-class ReceiptDoor:
+class ReceiptDoor(Door):
     """Whatever is refused, Django refuses in its own words; then nothing was stored here."""
 
     methods = frozenset({"POST"})

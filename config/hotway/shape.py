@@ -4,11 +4,11 @@ Nothing is decided here that Django decides: hosts and TLS are judged by Django'
 object, once for each combination that comes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http.cookies import CookieError
 from io import BytesIO
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -45,6 +45,20 @@ class Answer:
     status: int
     body: bytes
     headers: dict[str, str]
+
+
+class Door(Protocol):
+    """One hot path."""
+
+    methods: frozenset[str]
+
+    def is_for_us(self, environ: Environ) -> bool: ...
+
+    def kind(self, environ: Environ) -> str:
+        """What the headers of the answer depend on, beside path and status."""
+        return str(environ["REQUEST_METHOD"])
+
+    def answer(self, environ: Environ, request_id: str) -> Answer | None: ...
 
 
 class Surroundings:
@@ -86,12 +100,14 @@ class Surroundings:
         return secure
 
 
-def is_small_json(environ: Environ, most_bytes: int = MOST_BYTES) -> bool:
+def is_small_json(
+    environ: Environ, most_bytes: int = MOST_BYTES, types: Collection[str] = JSON_TYPES
+) -> bool:
     """Whether a body of known length comes as JSON."""
     length = environ.get("CONTENT_LENGTH", "")
     if not (length.isascii() and length.isdigit() and len(length) < 10):
         return False
-    return int(length) <= most_bytes and environ.get("CONTENT_TYPE", "") in JSON_TYPES
+    return int(length) <= most_bytes and environ.get("CONTENT_TYPE", "") in types
 
 
 def body_of(environ: Environ) -> bytes:

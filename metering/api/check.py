@@ -26,7 +26,7 @@ from metering.api.check_shapes import (
 from metering.asking import MOST_BYTES, question_in
 from metering.checking import check, check_batch
 from metering.flags import evaluate_flag, evaluate_flags
-from metering.replies import Reply
+from metering.replies import UNFINISHED, Reply
 
 IDEMPOTENCY_KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
 IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)
@@ -48,6 +48,8 @@ class CheckView(IdempotentWrites):
         With `consume` or `reserve` it is taken in the same call, which needs the scope
         `usage:write` too; a question that takes nothing has an ETag.
         """
+        if UNFINISHED in request.META:
+            raise request.META[UNFINISHED]
         body = body_of(request)
         caller = caller_of(request)
         if not question_in(body).only_reads:

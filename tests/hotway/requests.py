@@ -10,6 +10,7 @@ from typing import Any
 import stripe
 
 from tests.hotway.conftest import Environ, environ_of
+from tests.hotway.usage_requests import SIDE, check_request, events_request
 
 SECRET = "whsec_tests_current"
 USERS = [
@@ -96,13 +97,14 @@ class Cast:
     etag: str
 
 
-Make = Callable[[], Environ]
+Make = Callable[[str], Environ]
 
 
 def thousand(cast: Cast, seed: int, count: int) -> Iterator[Make]:
-    """Each makes its request anew, since bodies are read once."""
+    """Each makes its request anew for a side, since bodies are read once."""
     dice = random.Random(seed)
     kinds = [_entitlements, _entitlements, _verify_get, _whoami, _verify_post, _receipt]
+    kinds += [_events, _check, _events]
     for number in range(count):
         kind = kinds[number % len(kinds)]
         path, given = kind(cast, dice)
@@ -110,7 +112,21 @@ def thousand(cast: Cast, seed: int, count: int) -> Iterator[Make]:
             given |= _odd(cast, dice)
         if dice.random() < 0.05:
             path = dice.choice([f"{path}/", f"/{path}", path.upper(), f"{path}%00", f"{path}\0"])
-        yield lambda path=path, given=given: environ_of(path, **given)
+        yield lambda side, path=path, given=given: environ_of(path, **_for_side(given, side))
+
+
+def _for_side(given: dict[str, Any], side: str) -> dict[str, Any]:
+    texts = {name: each.replace(SIDE, side) for name, each in given.items() if type(each) is str}
+    body = given.get("body", b"").replace(SIDE.encode(), side.encode())
+    return {**given, **texts, "body": body}
+
+
+def _events(cast: Cast, dice: random.Random) -> tuple[str, dict[str, Any]]:
+    return events_request(cast.tokens, dice)
+
+
+def _check(cast: Cast, dice: random.Random) -> tuple[str, dict[str, Any]]:
+    return check_request(cast.tokens, dice)
 
 
 def _odd(cast: Cast, dice: random.Random) -> dict[str, Any]:
