@@ -19,7 +19,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help build run up down test prove explore bench lint typecheck ci demo demo-history manage superuser \
-	reset requirements browser up-docker down-docker
+	reset drill requirements browser up-docker down-docker
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+( [a-z-]+)*:.*## ' $(MAKEFILE_LIST) | sort | \
@@ -73,6 +73,9 @@ manage: .venv/.ok ## Any command on the running stack (ARGS="catalog diff", ARGS
 
 superuser: .venv/.ok ## Make a staff login with every right on the running stack
 	@$(MANAGE) createsuperuser
+
+drill: .venv/.ok ## Dump the running stack's database, restore the dump beside it, check it
+	@$(MANAGE) restore_drill $(ARGS)
 
 reset: .venv/.ok ## Delete the embedded database, secrets and caches (asks; FORCE=1 does not)
 	@$(BIN)/python -m config.supervisor --reset $(if $(FORCE),--force)

@@ -39,7 +39,7 @@ class Postgres:
     popen: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.bin = _postgres_bin()
+        self.bin = postgres_bin()
         self.data = self.base / "postgres"
         self.sockets = paths.postgres_socket_dir(self.base)
         if os.geteuid() == 0:
@@ -170,7 +170,7 @@ class Valkey:
                 return False
 
 
-def _postgres_bin() -> Path:
+def postgres_bin() -> Path:
     for found in _postgres_candidates():
         if (found / "initdb").exists():
             return found
