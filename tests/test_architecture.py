@@ -49,14 +49,6 @@ def source_files(*folders: str) -> list[Path]:
     )
 
 
-APP_FILES = source_files(*LAYERS)
-ALL_FILES = source_files(*LAYERS, "config", "sandbox")
-
-
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text())
-
-
 def imports_of(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Line and dotted name of every import in the file, at any depth."""
     for node in ast.walk(tree):
@@ -150,47 +142,70 @@ def relative_imports(tree: ast.AST) -> list[str]:
     return [f"{node.lineno}: {'.' * node.level}{node.module}" for node in nodes if node.level]
 
 
-def as_posix(path: Path) -> str:
-    return path.as_posix()
+def small_file(text: str) -> list[str]:
+    lines = text.count("\n")
+    return [f"{lines} lines"] if lines > MAX_FILE_LINES else []
 
 
-@pytest.mark.parametrize("path", APP_FILES, ids=as_posix)
-def test_app_imports_only_what_is_below_it(path):
-    assert upward_imports(path, tree_of(path)) == []
+def says_something(path: Path) -> list[str]:
+    return [f"what is {path.stem}?"] if path.stem in VAGUE_NAMES else []
 
 
-@pytest.mark.parametrize("path", APP_FILES, ids=as_posix)
-def test_app_imports_only_errors_and_clock_of_config(path):
-    assert foreign_config(tree_of(path)) == []
+def breaches_in(path: Path) -> dict[str, list[str]]:
+    """Rule -> where the file breaks it."""
+    text = (ROOT / path).read_text()
+    tree = ast.parse(text)
+    found = {
+        "libraries": misplaced_libraries(path, tree),
+        "small": [*long_functions(tree), *small_file(text)],
+        "defaults": computed_defaults(tree),
+        "names": [*relative_imports(tree), *says_something(path)],
+    }
+    if path.parts[0] in LAYERS:
+        found |= {
+            "layers": upward_imports(path, tree),
+            "config": foreign_config(tree),
+            "strings": upward_strings(path, tree),
+        }
+    return found
 
 
-@pytest.mark.parametrize("path", APP_FILES, ids=as_posix)
-def test_no_string_points_upward(path):
-    assert upward_strings(path, tree_of(path)) == []
+@pytest.fixture(scope="module")
+def breaches():
+    """Rule -> each breach of it, with its file: every file is read once for all rules."""
+    found: dict[str, list[str]] = {}
+    for path in source_files(*LAYERS, "config", "sandbox"):
+        for rule, places in breaches_in(path).items():
+            found.setdefault(rule, []).extend(f"{path.as_posix()}:{one}" for one in places)
+    return found
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=as_posix)
-def test_library_is_imported_only_where_it_belongs(path):
-    assert misplaced_libraries(path, tree_of(path)) == []
+def test_app_imports_only_what_is_below_it(breaches):
+    assert breaches["layers"] == []
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=as_posix)
-def test_functions_and_files_stay_small(path):
-    lines = (ROOT / path).read_text().count("\n")
-
-    assert long_functions(tree_of(path)) == []
-    assert lines <= MAX_FILE_LINES
+def test_app_imports_only_errors_and_clock_of_config(breaches):
+    assert breaches["config"] == []
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=as_posix)
-def test_no_default_is_computed_at_import(path):
-    assert computed_defaults(tree_of(path)) == []
+def test_no_string_points_upward(breaches):
+    assert breaches["strings"] == []
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=as_posix)
-def test_imports_are_absolute_and_names_say_something(path):
-    assert relative_imports(tree_of(path)) == []
-    assert path.stem not in VAGUE_NAMES
+def test_library_is_imported_only_where_it_belongs(breaches):
+    assert breaches["libraries"] == []
+
+
+def test_functions_and_files_stay_small(breaches):
+    assert breaches["small"] == []
+
+
+def test_no_default_is_computed_at_import(breaches):
+    assert breaches["defaults"] == []
+
+
+def test_imports_are_absolute_and_names_say_something(breaches):
+    assert breaches["names"] == []
 
 
 # --- The rules bite -----------------------------------------------------------------------------
@@ -240,3 +255,7 @@ def test_other_breaches_are_found():
     assert foreign_config(ast.parse("from config import clock\nfrom config.errors import E")) == []
     assert len(upward_strings(Path("keystore/x.py"), ast.parse("x = 'billing.Price'"))) == 1
     assert len(relative_imports(ast.parse("from . import models"))) == 1
+    assert small_file("\n" * MAX_FILE_LINES) == []
+    assert len(small_file("\n" * (MAX_FILE_LINES + 1))) == 1
+    assert says_something(Path("keystore/keys.py")) == []
+    assert len(says_something(Path("keystore/utils.py"))) == 1
