@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -14,6 +13,7 @@ from sandbox import generic
 from sandbox.check import check_form, check_object, check_value, coerce
 from sandbox.errors import StripeError, from_problem
 from sandbox.expand import expand
+from sandbox.faults import Fault
 from sandbox.idempotency import Answer
 from sandbox.registry import Call, handler_for, undocumented_for
 from sandbox.schema import API_VERSION, find_route
@@ -69,7 +69,7 @@ def respond(sandbox: Sandbox, request: Request) -> Response:
     if "reset_before" in faults:
         raise ConnectionLost
     if "latency" in faults:
-        time.sleep(faults["latency"])
+        faults["latency"].wait()
     request_id = f"req_{random_text(14)}"
     try:
         authenticate(request.headers)
@@ -81,7 +81,7 @@ def respond(sandbox: Sandbox, request: Request) -> Response:
     except StripeError as refusal:
         answer, is_replayed = _refused(refusal, request_id), False
     if "slow_snapshot" in faults:
-        time.sleep(faults["slow_snapshot"])
+        faults["slow_snapshot"].wait()
     if "reset_after" in faults:
         raise ConnectionLost
     return _response(request, answer, request_id, is_replayed)
@@ -107,7 +107,7 @@ def _user_of(basic: str) -> str:
 
 
 def _once(
-    sandbox: Sandbox, request: Request, request_id: str, faults: dict[str, float]
+    sandbox: Sandbox, request: Request, request_id: str, faults: dict[str, Fault]
 ) -> tuple[Answer, bool]:
     """Execute, or repeat what the first request with this idempotency key got."""
     call = read_call(sandbox, request)
@@ -194,7 +194,7 @@ def decode_form(text: str) -> dict[str, Any]:
     return tree
 
 
-def _execute(call: Call, request_id: str, faults: dict[str, float]) -> tuple[Answer, bool]:
+def _execute(call: Call, request_id: str, faults: dict[str, Fault]) -> tuple[Answer, bool]:
     """The answer, and whether Stripe would keep it under the idempotency key."""
     if "server_error" in faults:
         return _broken(request_id), True

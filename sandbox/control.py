@@ -46,7 +46,7 @@ def respond(sandbox: Sandbox, method: str, path: str, body: str) -> tuple[int, A
 @action("faults")
 def add_fault(sandbox: Sandbox, given: dict[str, Any]) -> Any:
     fault: Fault = sandbox.faults.add(given.pop("match"), given.pop("kind"), **given)
-    return dataclasses.asdict(fault)
+    return {"match": fault.match, "kind": fault.kind, "seconds": fault.seconds}
 
 
 @action("faults/clear")

@@ -20,7 +20,10 @@ KINDS = (
 
 @dataclass
 class Fault:
-    """`match` is a glob over "METHOD /path"; `times` None means for ever."""
+    """`match` is a glob over "METHOD /path"; `times` None means for ever.
+
+    A request that waits says so by `waits`, and goes on after `seconds` or once `let_go` is set.
+    """
 
     match: str
     kind: str
@@ -28,6 +31,12 @@ class Fault:
     times: int | None = None
     probability: float = 1.0
     drawn: int = field(default=0, init=False)
+    waits: threading.Event = field(default_factory=threading.Event, init=False)
+    let_go: threading.Event = field(default_factory=threading.Event, init=False)
+
+    def wait(self) -> None:
+        self.waits.set()
+        self.let_go.wait(self.seconds)
 
 
 class Faults:
@@ -60,9 +69,9 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def draw(self, method: str, path: str) -> dict[str, float]:
-        """{kind: seconds} of the faults that strike this request."""
-        drawn: dict[str, float] = {}
+    def draw(self, method: str, path: str) -> dict[str, Fault]:
+        """The faults that strike this request, by kind."""
+        drawn: dict[str, Fault] = {}
         with self._lock:
             for fault in self._faults:
                 if fault.times is not None and fault.drawn >= fault.times:
@@ -71,5 +80,5 @@ class Faults:
                     continue
                 if self._random.random() < fault.probability:
                     fault.drawn += 1
-                    drawn[fault.kind] = fault.seconds
+                    drawn[fault.kind] = fault
         return drawn

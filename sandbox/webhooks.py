@@ -72,6 +72,7 @@ class Webhooks:
         self._sandbox = sandbox
         self._wake = threading.Condition()
         self._waiting: list[Delivery] = []
+        self._on_its_way: Delivery | None = None
         self._random = random.Random(seed)
         self.background = background
         self.endpoints: dict[str, Endpoint] = {}
@@ -113,9 +114,12 @@ class Webhooks:
                 self._waiting.append(delivery)
 
     def pending(self) -> list[Object]:
-        """Events that wait for delivery, in the order in which they would leave."""
+        """Events not delivered yet, in the order in which they leave: the one that is on its way
+        in the background, then those that wait.
+        """
         with self._wake:
-            return [delivery.event for delivery in self._waiting]
+            leaving = [self._on_its_way] if self._on_its_way else []
+            return [delivery.event for delivery in [*leaving, *self._waiting]]
 
     def deliver(self, event: Object | str) -> list[int]:
         """Send this event now to everyone who wants it, whatever the knobs say."""
@@ -157,9 +161,10 @@ class Webhooks:
         while True:
             delivery = self._take()
             status = self._send(delivery)
-            if not 200 <= status < 300 and delivery.attempts <= len(RETRY_SECONDS):
-                delivery.due = time.monotonic() + RETRY_SECONDS[delivery.attempts - 1]
-                with self._wake:
+            with self._wake:
+                self._on_its_way = None
+                if not 200 <= status < 300 and delivery.attempts <= len(RETRY_SECONDS):
+                    delivery.due = time.monotonic() + RETRY_SECONDS[delivery.attempts - 1]
                     self._waiting.append(delivery)
 
     def _take(self) -> Delivery:
@@ -169,7 +174,8 @@ class Webhooks:
                 if not self.knobs.hold:
                     for place, delivery in enumerate(self._waiting):
                         if delivery.due <= now:
-                            return self._waiting.pop(place)
+                            self._on_its_way = self._waiting.pop(place)
+                            return delivery
                 due = min((d.due for d in self._waiting), default=now + 60)
                 self._wake.wait(60 if self.knobs.hold else max(0.01, due - now))
 

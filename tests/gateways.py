@@ -17,7 +17,7 @@ from config.children import Children
 from tests.faults.http import call
 
 SHIPPED = paths.ROOT / "deploy" / "gateway"
-START_SECONDS = 60
+START_SECONDS = 180
 DIRECTORIES = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 

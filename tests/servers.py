@@ -34,7 +34,7 @@ ENVIRONMENT = {
     "LOG_LEVEL": "INFO",
     "PUSH_CACHE": "false",  # what is about it switches it on; no other test waits for leases
 }
-START_SECONDS = 60
+START_SECONDS = 180
 
 
 @pytest.hookimpl(tryfirst=True)

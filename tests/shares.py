@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Their tests share a product that takes many seconds to start, so one process runs them all.
 TOGETHER = ("browser", "faults")
@@ -14,6 +15,12 @@ HERE = Path(__file__).parent
 def pytest_configure() -> None:
     # As often as usual, the collector takes a tenth of the run: tests make much and keep little.
     gc.set_threshold(50_000, 20, 50)
+    # The same examples each time, however slow the machine: a run must not fail by chance.
+    # `HYPOTHESIS_PROFILE=long`, as `make explore` says, looks for others.
+    own = {"derandomize": True, "database": None} if "HYPOTHESIS_PROFILE" not in os.environ else {}
+    slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    settings.register_profile("latchkey", deadline=None, suppress_health_check=slow, **own)
+    settings.load_profile("latchkey")
 
 
 @pytest.hookimpl(trylast=True)

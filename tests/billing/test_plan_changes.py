@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from time import sleep
 
 import pytest
 
@@ -299,15 +298,15 @@ def test_a_change_made_while_the_price_was_asked_makes_it_outdated(
     preview = preview_plan_change(subscription=subscription, price=dearer, at=clock())
     seen = Seen(preview.at, preview.due_now_minor)
     fault = stripe_world.faults.add(
-        "POST /v1/invoices/create_preview", "slow_snapshot", seconds=3, times=1
+        "POST /v1/invoices/create_preview", "slow_snapshot", seconds=60, times=1
     )
     with ThreadPoolExecutor(1) as other:
         slow = other.submit(
             in_a_thread, do, change_plan, subscription, clock, price=dearer, prorate=True, seen=seen
         )
-        while not fault.drawn:
-            sleep(0.01)
+        assert fault.waits.wait(60)
         change(subscription, team_monthly, clock)
+        fault.let_go.set()
         with pytest.raises(PreviewOutdated):
             slow.result()
 

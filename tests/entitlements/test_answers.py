@@ -1,6 +1,6 @@
 """After any history the stored answer is what a fresh computation says."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entitlements.answers import answer_body, etag_of
@@ -15,11 +15,7 @@ from tests.entitlements.deeds import DAY, give, revoke, subscribe
 DEEDS = st.sampled_from(["subscribe", "end", "give", "give_plan", "deny", "revoke", "wait", "read"])
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=40)
 @given(deeds=st.lists(st.tuples(DEEDS, st.integers(0, 3)), max_size=12))
 def test_the_answer_equals_a_recomputation_after_any_history(alice, basic, pro, export, deeds):
     Grant.objects.all().delete()

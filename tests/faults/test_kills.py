@@ -21,6 +21,11 @@ def victim(request, kills):
     return request.param
 
 
+def most(kills):
+    """How often it is tried: chance misses the moment now and then, on a busy machine often."""
+    return 2 * kills + 8
+
+
 def strike(stack, victim):
     """Kill it, and start again what does not start by itself."""
     if victim == "pool":
@@ -44,11 +49,19 @@ def let_time_pass(stack, kills):
 
 
 def all_ended(stack):
-    """No event and no operation is left without an end."""
-    left = """select (select count(*) from billing_inboxevent where state = 'pending')
-        + (select count(*) from billing_operation where state in ('wanted', 'sent', 'unknown'))"""
+    """No event and no operation is left without an end: asked in the order in which one leads
+    to the next, or an event that arrives between two of the questions is overlooked.
+    """
+    operations = (
+        "select count(*) from billing_operation where state in ('wanted', 'sent', 'unknown')"
+    )
+    events = "select count(*) from billing_inboxevent where state = 'pending'"
     try:
-        return stack.one(left) == 0 and not stack.control("webhooks/pending")["data"]
+        return (
+            stack.one(operations) == 0
+            and not stack.control("webhooks/pending")["data"]
+            and stack.one(events) == 0
+        )
     except psycopg.OperationalError:
         return False
 
@@ -102,7 +115,7 @@ def assert_each_operation_was_executed_once(stack):
 def test_killed_in_the_middle_of_sync(stack, victim, kills, chance, show):
     bought, hits = {}, 0
     stack.fault("GET /v1/*", "latency", seconds=0.12)
-    while hits < kills and len(bought) < 2 * kills + 1:
+    while hits < kills and len(bought) < most(kills):
         user = f"sync-{victim}-{len(bought)}"
         stack.halt("worker")
         bought[user] = stack.buy(user)
@@ -154,7 +167,7 @@ def assert_paid_back_once(stack, charge, amount_minor):
 
 def test_killed_between_stripe_s_call_and_settlement(stack, victim, kills, chance, show):
     wanted, hits = {}, 0
-    while hits < kills and len(wanted) < 2 * kills + 1:
+    while hits < kills and len(wanted) < most(kills):
         charge = buy_and_settle(stack, f"refund-{victim}-{len(wanted)}")
         amount_minor = wanted[charge] = chance.randrange(1, 1499)
         # Before Stripe executes it, or after that and before we hear of it.

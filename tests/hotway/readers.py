@@ -47,7 +47,7 @@ class Readers:
     def wait_until_warm(self, number: int) -> None:
         """Until each process that is not stopped was given an answer for the key."""
         places = range(FIRST, FIRST + len(self.pids) * WIDTH, WIDTH)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while any(self.shared[place + WARM] < number for place in places):
             assert time.monotonic() < end, "nobody asks"
             time.sleep(0.001)

@@ -1,7 +1,8 @@
 """Several processes hammer one limit: `python -m tests.keystore.limit_proof` is one of them.
 
-Told by its arguments what to ask for and how often, it prints a line for every admitted call: the
-instant before it asked and the instant after it was answered, by a clock that all processes share.
+Told by a line what to ask for and how often, it answers with one of all its calls: the instant
+before it asked, the instant after it was answered, by a clock that all processes share, and
+whether it was let through.
 """
 
 import json
@@ -9,52 +10,90 @@ import random
 import subprocess
 import sys
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keystore.limits import Limit
+
 PROCESSES = 4
+CLOCKS_DIFFER_SECONDS = 0.001  # Redis decides by a clock of its own
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
     """`most` calls were admitted in the fullest window, `admitted` in all; an ideal limiter had
-    admitted `could_be`."""
+    admitted `could_be`. `wronged` were refused while a place was free, beyond all doubt."""
 
     limit: int
     offered: int
     admitted: int
     could_be: int
     most: int
+    wronged: int
 
     @property
     def usable(self) -> float:
         return self.admitted / self.could_be
 
 
-def prove(
-    redis_url: str, *, limit: int, load: float, window_seconds: int, windows: float, subject: str
-) -> Proof:
-    """Offer `load` times the limit from PROCESSES at once, for so many windows."""
-    seconds = window_seconds * windows
-    told = {
-        "redis": redis_url,
-        "subject": subject,
-        "limit": limit,
-        "window": window_seconds,
-        "seconds": seconds,
-        "per_second": load * limit / window_seconds / PROCESSES,
-    }
-    calls = sorted(_run(told))
-    admitted = [(asked, answered) for asked, answered, allowed in calls if allowed]
-    return Proof(
-        limit=limit,
-        offered=len(calls),
-        admitted=len(admitted),
-        could_be=possible([asked for asked, _, _ in calls], limit, window_seconds),
-        most=fullest(admitted, window_seconds),
-    )
+class Callers:
+    """PROCESSES that stand ready; each proof has them call at once."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._running = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.keystore.limit_proof", redis_url, str(number)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                bufsize=1,
+            )
+            for number in range(PROCESSES)
+        ]
+
+    def prove(self, limit: Limit, *, load: float, windows: float, subject: str) -> Proof:
+        """Offer `load` times the limit from all of them, for so many windows."""
+        told = {
+            "subject": subject,
+            "limit": limit.limit,
+            "window": limit.window_seconds,
+            "seconds": limit.window_seconds * windows,
+            "per_second": load * limit.limit / limit.window_seconds / PROCESSES,
+        }
+        calls = sorted(self._run(told))
+        admitted = [(asked, answered) for asked, answered, allowed in calls if allowed]
+        refused = [(asked, answered) for asked, answered, allowed in calls if not allowed]
+        return Proof(
+            limit=limit.limit,
+            offered=len(calls),
+            admitted=len(admitted),
+            could_be=possible([asked for asked, _, _ in calls], limit.limit, limit.window_seconds),
+            most=fullest(admitted, limit.window_seconds),
+            wronged=wronged(admitted, refused, limit),
+        )
+
+    def _run(self, told: dict[str, Any]) -> Iterator[tuple[float, float, bool]]:
+        self._tell(json.dumps(told))
+        assert self._heard() == ["ready\n"] * PROCESSES
+        self._tell(str(time.monotonic() + 0.1))
+        for line in self._heard():
+            for asked, answered, allowed in json.loads(line):
+                yield asked, answered, bool(allowed)
+
+    def _tell(self, line: str) -> None:
+        for process in self._running:
+            assert process.stdin is not None
+            process.stdin.write(f"{line}\n")
+
+    def _heard(self) -> list[str]:
+        return [process.stdout.readline() for process in self._running if process.stdout]
+
+    def end(self) -> None:
+        for process in self._running:
+            process.communicate()
+            assert process.returncode == 0
 
 
 def possible(asked: Sequence[float], limit: int, window_seconds: float) -> int:
@@ -78,38 +117,26 @@ def fullest(admitted: Sequence[tuple[float, float]], window_seconds: float) -> i
     return max(inside, default=0)
 
 
-def _run(told: dict[str, Any]) -> Iterator[tuple[float, float, bool]]:
-    command = [sys.executable, "-m", "tests.keystore.limit_proof", json.dumps(told)]
-    running = [
-        subprocess.Popen(
-            [*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for number in range(PROCESSES)
-    ]
-    for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    begin = f"{time.monotonic() + 0.1}\n"
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write(begin)
-        process.stdin.flush()
-    for process in running:
-        text, _ = process.communicate()
-        assert process.returncode == 0
-        for asked, answered, allowed in json.loads(text):
-            yield asked, answered, bool(allowed)
+def wronged(
+    admitted: Sequence[tuple[float, float]], refused: Sequence[tuple[float, float]], limit: Limit
+) -> int:
+    """How many were refused although, whenever Redis decided, fewer than the limit can have
+    counted: those asked for before this one was answered, and answered a window before it asked
+    or later. The calls of one grain count until the last of them is a window old.
+    """
+    counted = limit.window_seconds + limit.grain_us / 1e6 + CLOCKS_DIFFER_SECONDS
+    asked = sorted(one for one, _ in admitted)
+    answered = sorted(one for _, one in admitted)
+    return sum(
+        bisect_right(asked, until) - bisect_left(answered, since - counted) < limit.limit
+        for since, until in refused
+    )
 
 
-def hammer(told: dict[str, Any], number: int) -> list[tuple[float, float, bool]]:
+def hammer(told: dict[str, Any], dice: random.Random) -> list[tuple[float, float, bool]]:
     """Ask at a steady mean rate with jitter, as callers do."""
-    from django.conf import settings
-
-    settings.configure(REDIS_URL=told["redis"], WEB_PROCESSES=PROCESSES)
-    from keystore.limits import Limit
     from keystore.ratelimit import take_all
 
-    dice = random.Random(number)
     limits = [Limit(told["limit"], window_seconds=told["window"])]
     take_all(subject=f"{told['subject']}:warm", limits=limits, cost=0)
     sys.stdout.write("ready\n")
@@ -126,5 +153,15 @@ def hammer(told: dict[str, Any], number: int) -> list[tuple[float, float, bool]]
     return calls
 
 
+def main(redis_url: str, number: int) -> None:
+    from django.conf import settings
+
+    settings.configure(REDIS_URL=redis_url, WEB_PROCESSES=PROCESSES)
+    for line in sys.stdin:
+        calls = hammer(json.loads(line), random.Random(number))
+        sys.stdout.write(f"{json.dumps(calls)}\n")
+        sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(hammer(json.loads(sys.argv[1]), int(sys.argv[2]))))
+    main(sys.argv[1], int(sys.argv[2]))

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
@@ -267,9 +267,7 @@ def test_old_messages_are_forgotten_but_none_on_its_way(journal, receiver, made,
     assert HookDelivery.objects.get().state == "pending"
 
 
-@hypothesis_settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=8)
 @given(st.lists(st.sampled_from([204, 500, 429, 302, 400]), max_size=12), st.integers(1, 4))
 def test_every_message_arrives_whatever_fails_first(journal, receiver, made, statuses, number):
     receiver.heard.clear()

@@ -9,6 +9,7 @@ from keystore import local_limits, ratelimit
 from keystore.limits import Limit
 from keystore.local_limits import LocalLimits
 from keystore.ratelimit import Breaker, take, take_all
+from tests.keystore.limit_proof import wronged
 from tests.together import at_once
 
 SOCKET_SECONDS = ratelimit.SOCKET_SECONDS  # as shipped; the tests' own is longer
@@ -91,12 +92,13 @@ def test_a_minutes_worth_may_come_at_once(subject):
 
 def test_refusal_says_when_to_come_back(subject):
     for _ in range(2):
-        take(subject=subject, limit_per_minute=60, burst=2)
+        take(subject=subject, limit_per_minute=1, burst=2)
 
-    refusal = take(subject=subject, limit_per_minute=60, burst=2)
+    refusal = take(subject=subject, limit_per_minute=1, burst=2)
 
-    assert (refusal.allowed, refusal.limit, refusal.remaining) == (False, 60, 0)
-    assert (refusal.retry_after_seconds, refusal.reset_seconds) == (1, 2)
+    assert (refusal.allowed, refusal.limit, refusal.remaining) == (False, 1, 0)
+    # Seconds may have gone by since the first call; a minute has not.
+    assert 1 <= refusal.retry_after_seconds <= 60 < refusal.reset_seconds <= 120
 
 
 def test_looking_takes_nothing(subject):
@@ -196,25 +198,27 @@ def test_client_never_sends_a_command_twice(settings, as_shipped):
 
 
 def times_taken(subject, limit, count, every):
-    """When each admitted call, one asked for every so many seconds, was asked and answered."""
-    began, admitted = time.monotonic(), []
+    """When each call, one asked for every so many seconds, was asked and answered: those that
+    were admitted, those that were refused.
+    """
+    began, admitted, refused = time.monotonic(), [], []
     for number in range(count):
         time.sleep(max(0.0, began + number * every - time.monotonic()))
         asked = time.monotonic()
-        if take_all(subject=subject, limits=[limit])[0].allowed:
-            admitted.append((asked, time.monotonic()))
-    return admitted
+        allowed = take_all(subject=subject, limits=[limit])[0].allowed
+        (admitted if allowed else refused).append((asked, time.monotonic()))
+    return admitted, refused
 
 
 @pytest.mark.parametrize("calls", [5, 300])  # each on its own, and by grains
 def test_no_window_wherever_it_begins_holds_more_than_the_limit(subject, calls):
     limit = Limit(calls, window_seconds=1)
 
-    admitted = times_taken(subject, limit, 4 * calls, 0.5 / calls)
+    admitted, refused = times_taken(subject, limit, 4 * calls, 0.5 / calls)
 
     pairs = zip(admitted, admitted[calls:], strict=False)
     assert min(answered - asked for (asked, _), (_, answered) in pairs) > 0.999
-    assert len(admitted) >= 2 * calls * 0.98
+    assert wronged(admitted, refused, limit) == 0
 
 
 def test_several_limits_take_all_or_nothing(subject):
@@ -227,18 +231,18 @@ def test_several_limits_take_all_or_nothing(subject):
         [True, False, True],
     ]
     assert [one.remaining for one in taken[2]] == [3, 0, 7]
-    assert taken[2][1].retry_after_seconds == 86_400
+    assert 86_300 < taken[2][1].retry_after_seconds <= 86_400
 
 
 def test_retry_after_counts_what_the_cost_needs(subject):
-    limit = [Limit(4, window_seconds=10)]
+    limit = [Limit(4, window_seconds=1000)]
     take_all(subject=subject, limits=limit, cost=1)
     time.sleep(1.1)
     take_all(subject=subject, limits=limit, cost=3)
 
-    one, four = (take_all(subject=subject, limits=limit, cost=cost)[0] for cost in (1, 4))
+    four, one = (take_all(subject=subject, limits=limit, cost=cost)[0] for cost in (4, 1))
 
-    assert (one.retry_after_seconds, four.retry_after_seconds) == (9, 10)
+    assert 900 < one.retry_after_seconds < four.retry_after_seconds <= 1000
     assert take_all(subject=subject, limits=limit, cost=5)[0].allowed is False
 
 

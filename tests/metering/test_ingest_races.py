@@ -7,7 +7,7 @@ from threading import Lock
 
 import pytest
 from django.db import OperationalError, connection, transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metering.ingest import record
@@ -51,11 +51,7 @@ def tokens(journal, alice):
 
 
 @pytest.mark.django_db(transaction=True)
-@settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=25)
 @given(sent=batches)
 def test_totals_are_the_distinct_accepted_events(journal, tokens, sent):
     """The model: one event after another, each name once, never above the limit."""

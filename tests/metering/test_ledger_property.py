@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from django.db import transaction
 from django.db.models import Sum
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from config.errors import DomainError
@@ -125,9 +125,7 @@ def every_unit_is_accounted_for():
 
 
 @pytest.mark.django_db
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25)
 @given(acts=some.lists(ACTS, max_size=12))
 def test_every_unit_is_accounted_for(journal, alice, acts):
     with transaction.atomic():

@@ -1,10 +1,8 @@
 """An old answer of Stripe's that arrives late never wins over a newer one."""
 
-from threading import Thread
-from time import monotonic, sleep
+from functools import partial
 
 import pytest
-from django.db import connection
 
 from billing import gateway
 from billing.models import Subscription
@@ -12,6 +10,7 @@ from billing.sync import sync_customer
 from entitlements.models import Grant
 from keystore.models import ApiKey
 from tests.conftest import NOON
+from tests.together import overtake
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TIMES = 20
@@ -23,30 +22,18 @@ def swap(subscription, number, *, ends):
     gateway.write(path, params, idempotency_key=f"race:swap:{number}")
 
 
-def time_to_be_overtaken(of, clock):
-    """Twice what a sync takes: without the lock, the slow one would write last."""
-    started = monotonic()
-    sync_customer(stripe_customer_id=of, clock=clock)
-    return 2 * (monotonic() - started)
-
-
-def overtake(sandbox, of, clock, change, *, seconds):
+def sync_twice(sandbox, of, clock, change):
     """Sync with a slow answer; while it is under way, change Stripe and sync again."""
-    fault = sandbox.faults.add("GET /v1/subscriptions", "slow_snapshot", seconds=seconds, times=1)
+    fault = sandbox.faults.add("GET /v1/subscriptions", "slow_snapshot", seconds=60, times=1)
 
-    def slow():
-        try:
-            sync_customer(stripe_customer_id=of, clock=clock)
-        finally:
-            connection.close()
+    def sync():
+        sync_customer(stripe_customer_id=of, clock=clock)
 
-    thread = Thread(target=slow)
-    thread.start()
-    while not fault.drawn:
-        sleep(0.002)
-    change()
-    sync_customer(stripe_customer_id=of, clock=clock)
-    thread.join()
+    def change_and_sync():
+        change()
+        sync()
+
+    overtake(fault, sync, change_and_sync)
 
 
 def test_an_overtaken_answer_changes_nothing_twenty_times(
@@ -54,17 +41,11 @@ def test_an_overtaken_answer_changes_nothing_twenty_times(
 ):
     of = customer.stripe_customer_id
     sync_customer(stripe_customer_id=of, clock=clock)
-    seconds = time_to_be_overtaken(of, clock)
     right = 0
     for number in range(TIMES):
         ends = number % 2 == 0
-        overtake(
-            stripe_world,
-            of,
-            clock,
-            lambda number=number, ends=ends: swap(subscription, number, ends=ends),
-            seconds=seconds,
-        )
+        change = partial(swap, subscription, number, ends=ends)
+        sync_twice(stripe_world, of, clock, change)
         right += (Subscription.objects.get().cancel_at is not None) is ends
 
     assert right == TIMES
@@ -80,8 +61,7 @@ def test_a_cancellation_during_a_slow_answer_ends_access(
 
     of = customer.stripe_customer_id
     sync_customer(stripe_customer_id=of, clock=clock)
-    seconds = time_to_be_overtaken(of, clock)
-    overtake(stripe_world, of, clock, cancel, seconds=seconds)
+    sync_twice(stripe_world, of, clock, cancel)
 
     assert Subscription.objects.get().status == "canceled"
     assert not Grant.objects.live(NOON).filter(revoked_at=None).exists()

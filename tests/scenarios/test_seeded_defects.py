@@ -7,19 +7,17 @@ of them passes.
 import os
 from contextlib import contextmanager
 from random import Random
-from threading import Thread
-from time import monotonic, sleep
 from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from django.db import connection
 from hypothesis import Phase
 
 from billing import provision, receipt, snapshot, sync
 from billing.models import InboxEvent, InboxState
 from tests.scenarios.test_events_property import explore
 from tests.scenarios.world import World
+from tests.together import overtake
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FOLLOWED = "customer.subscription."
@@ -54,14 +52,14 @@ def a_slow_answer_is_overtaken(world):
     """While Stripe's answer is on its way, what it tells ends, and that is heard and worked off."""
     world.subscribe("alice", 1)
     world.deliver(Random(1))
-    fault = world.sandbox.faults.add("GET /v1/subscriptions", "slow_snapshot", seconds=5, times=1)
-    slow = Thread(target=on_own_connection, args=[world.work])
-    slow.start()
-    wait_until(lambda: fault.drawn == 1)
-    world.cancel(0)
-    world.deliver(Random(1))
-    world.work()
-    slow.join()
+    fault = world.sandbox.faults.add("GET /v1/subscriptions", "slow_snapshot", seconds=60, times=1)
+
+    def quick():
+        world.cancel(0)
+        world.deliver(Random(1))
+        world.work()
+
+    overtake(fault, world.work, quick)
     world.prove()
 
 
@@ -73,20 +71,6 @@ def everything_comes_twice(world):
             world.sandbox.webhooks.deliver(event)
         world.work()
     world.prove()
-
-
-def on_own_connection(deed):
-    try:
-        deed()
-    finally:
-        connection.close()
-
-
-def wait_until(holds):
-    give_up = monotonic() + 60
-    while not holds():
-        assert monotonic() < give_up
-        sleep(0.01)
 
 
 # --- Defects ---
