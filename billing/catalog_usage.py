@@ -24,7 +24,14 @@ LONGEST_NAME = 200
 LONGEST_UNIT = 50
 LONGEST_PROPERTY = 100
 # Stripe adds up what we report, or takes the last: it has no other formula.
-FORMULAS = {Aggregation.SUM: "sum", Aggregation.COUNT: "sum", Aggregation.LATEST: "last"}
+# What cannot be added up is told as it stands, and Stripe bills the last that it was told.
+FORMULAS = {
+    Aggregation.SUM: "sum",
+    Aggregation.COUNT: "sum",
+    Aggregation.MAX: "last",
+    Aggregation.LATEST: "last",
+    Aggregation.UNIQUE: "last",
+}
 
 
 # --- The file ------------------------------------------------------------------------------------
@@ -53,11 +60,6 @@ def read_meter(code: str, place: Place, features: Iterable[str]) -> MeterSpec:
     )
     if spec.aggregation == Aggregation.UNIQUE and not spec.value_property:
         raise place.refuse("a unique meter needs `value_property`: whose values it counts.")
-    if spec.stripe_event_name and spec.aggregation not in FORMULAS:
-        raise place.refuse(
-            "Stripe's meters add up or take the last value: a "
-            f"{spec.aggregation} meter cannot have a `stripe_event_name`."
-        )
     return spec
 
 

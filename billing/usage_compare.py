@@ -12,8 +12,8 @@ from billing import gateway
 from billing.models import MeterLink, ReportKind, ReportState, UsageReport
 from billing.models.usage import UNFINISHED
 from billing.reconciliation.pace import Pace
+from billing.usage_counted import REPLACING
 from billing.usage_sending import read_summary, told_between
-from metering.models import Aggregation
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def _compare(told: Told, at: datetime) -> bool:
     except (gateway.StripeMissing, gateway.StripeRefused) as refusal:
         rows.update(difference=f"Stripe does not say: {refusal.message}")
         return True
-    if link.meter.aggregation == Aggregation.LATEST:
+    if link.meter.aggregation in REPLACING:
         latest = rows.order_by("-stamped_at", "-version").values_list("quantity", flat=True).first()
         due = latest or 0
     else:

@@ -12,10 +12,9 @@ from django.db import transaction
 
 from billing.models import MeterLink, ReportKind, ReportState, UsageReport
 from billing.models.usage import UNFINISHED
-from billing.usage_counted import HOUR, Untold, closed_before, left_over, untold
+from billing.usage_counted import HOUR, REPLACING, Untold, closed_before, left_over, untold
 from config.errors import Conflict, InvalidInput
 from keystore import audit
-from metering.models import Aggregation
 from metering.partitions import Partition
 
 RECENT = 3 * HOUR
@@ -54,7 +53,7 @@ def _plan(link_id: int, since: datetime, until: datetime, at: datetime) -> int:
     over = left_over(link=link, consumers=[each.consumer_id for each in found])
     for each in found:
         before = over.get(each.consumer_id, Decimal(0))
-        is_less = each.counted < each.told and link.meter.aggregation != Aggregation.LATEST
+        is_less = each.counted < each.told and link.meter.aggregation not in REPLACING
         if is_less and _take_back(link, each, at):
             continue
         row = _report(link, each, before, at)
@@ -63,11 +62,11 @@ def _plan(link_id: int, since: datetime, until: datetime, at: datetime) -> int:
 
 
 def _report(link: MeterLink, each: Untold, over: Decimal, at: datetime) -> UsageReport:
-    replaces = link.meter.aggregation == Aggregation.LATEST
+    replaces = link.meter.aggregation in REPLACING
     counted = each.counted if replaces else each.counted - each.told
     total = counted if replaces else counted + over
     quantity = int(max(total, Decimal(0)).to_integral_value(ROUND_FLOOR))
-    # A latest value of zero says something, an addition of zero does not.
+    # A value of zero that replaces another says something, an addition of zero does not.
     sends = quantity > 0 or replaces
     return UsageReport.objects.create(
         **_named(link, each, at),

@@ -20,9 +20,8 @@ from billing.models import (
 )
 from billing.models.usage import UNFINISHED
 from billing.reconciliation.pace import Pace
-from billing.usage_counted import HOUR, hour_of
+from billing.usage_counted import HOUR, REPLACING, hour_of
 from billing.usage_stamps import Lifetime, stamp_of
-from metering.models import Aggregation
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,8 @@ FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
 AT_ONCE = 500
 REFUSALS_IN_A_ROW = 3  # of Stripe as a whole, after which the rest waits for the next pass
-LATEST_ROOM = 60
+REPLACING_ROOM = 60
+TOO_LATE = "Too late: the invoice of its time is final, and Stripe would bill it for another time."
 EXISTS = "already exists with identifier"
 
 # The next report of each customer and meter; one that may have arrived comes before all others.
@@ -127,6 +127,9 @@ def _claim(report_id: int, at: datetime) -> UsageReport | None:
         return None
     if report.stamped_at is None:
         report.stamped_at = _stamp(report, at)
+        if report.stamped_at is None:
+            _leave(report, at)
+            return None
         report.stripe_customer_id = StripeCustomer.objects.get(
             consumer=report.consumer_id
         ).stripe_customer_id
@@ -148,7 +151,10 @@ def _claim(report_id: int, at: datetime) -> UsageReport | None:
     return report
 
 
-def _stamp(report: UsageReport, at: datetime) -> datetime:
+def _stamp(report: UsageReport, at: datetime) -> datetime | None:
+    """Under which instant Stripe is to count it. What comes too late for its own time is added
+    to the present one; a value that replaces another would be wrong there: None.
+    """
     if report.cancels is not None and report.cancels.stamped_at is not None:
         return report.cancels.stamped_at
     rows = Subscription.objects.filter(consumer=report.consumer_id)
@@ -157,10 +163,17 @@ def _stamp(report: UsageReport, at: datetime) -> datetime:
         for row in rows
     ]
     stamp = stamp_of(bucket=report.bucket, lifetimes=lifetimes, at=at)
-    if report.meter.aggregation == Aggregation.LATEST:
-        # Stripe takes the value of the latest instant: each version is a second later.
-        stamp -= timedelta(seconds=max(0, LATEST_ROOM - report.version))
-    return stamp
+    if report.meter.aggregation not in REPLACING:
+        return stamp or at.replace(microsecond=0)
+    # Stripe takes the value of the latest instant: each version is a second later.
+    return stamp and stamp - timedelta(seconds=max(0, REPLACING_ROOM - report.version))
+
+
+def _leave(report: UsageReport, at: datetime) -> None:
+    """It ends without a call."""
+    report.quantity = 0
+    report.save(update_fields=["quantity"])
+    _end(report, ReportState.DONE, at, error=TOO_LATE)
 
 
 def _call(report: UsageReport) -> None:
@@ -211,7 +224,7 @@ def has_arrived(report: UsageReport) -> bool | None:
     assert report.stamped_at is not None
     start = hour_of(report.stamped_at)
     value = read_summary(link, report.stripe_customer_id, start, start + HOUR)
-    if report.meter.aggregation == Aggregation.LATEST:
+    if report.meter.aggregation in REPLACING:
         return value == report.quantity
     before = told_between(report.meter_id, report.stripe_customer_id, start, start + HOUR)
     change = -report.cancels.quantity if report.cancels is not None else report.quantity

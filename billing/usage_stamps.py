@@ -20,8 +20,8 @@ class Lifetime:
     ended_at: datetime | None
 
 
-def stamp_of(*, bucket: datetime, lifetimes: Iterable[Lifetime], at: datetime) -> datetime:
-    """The last second of the hour, where the invoice of that time can still be changed; else now.
+def stamp_of(*, bucket: datetime, lifetimes: Iterable[Lifetime], at: datetime) -> datetime | None:
+    """The last second of the hour; None where the invoice of that time can be changed no more.
 
     An hour in which a period begins belongs to the new one: the old one's invoice may be final
     before the hour is over. An hour in which the subscription ends belongs to its last invoice.
@@ -33,7 +33,7 @@ def stamp_of(*, bucket: datetime, lifetimes: Iterable[Lifetime], at: datetime) -
         return last - SECOND
     running = [one for one in known if one.ended_at is None and one.started_at <= stamp]
     too_late = any(stamp < one.period_start and at > one.period_start + IN_TIME for one in running)
-    return at.replace(microsecond=0) if too_late or stamp < at - OLDEST else stamp
+    return None if too_late or stamp < at - OLDEST else stamp
 
 
 def _covered(known: Iterable[Lifetime], stamp: datetime) -> bool:

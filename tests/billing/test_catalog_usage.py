@@ -89,7 +89,6 @@ MISTAKES = {
         "tiers: [{up_to: 5}, {up_to: 5}, {up_to: inf}]",
         "reaches further",
     ),
-    "a meter that Stripe cannot have": ("aggregation: count", "aggregation: max", "max meter"),
     "a meter of no feature": ("feature: calls", "feature: letters", "no feature 'letters'"),
     "usage of a price in advance": ("1000,", "1000, divide_by: 5,", "only a price with a `meter`"),
 }

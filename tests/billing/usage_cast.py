@@ -17,7 +17,11 @@ HOUR = timedelta(hours=1)
 def link_meter(project, *, code="calls", aggregation="sum", formula="sum"):
     """A meter, here and at Stripe."""
     meter = Meter.objects.create(
-        project=project, code=code, aggregation=aggregation, stripe_event_name=code
+        project=project,
+        code=code,
+        aggregation=aggregation,
+        value_property="value" if aggregation == "unique" else "",
+        stripe_event_name=code,
     )
     wanted = {
         "display_name": code,
