@@ -54,7 +54,8 @@ COUNTED = {
         counted="SELECT max(u.maximum) FROM metering_usagetotal AS u WHERE u.grain = 'hour'"
     ),
     Aggregation.UNIQUE: SO_FAR.format(
-        counted="SELECT count(DISTINCT u.value)::numeric FROM metering_usagedistinct AS u WHERE true"
+        counted="SELECT count(DISTINCT u.value)::numeric"
+        " FROM metering_usagedistinct AS u WHERE true"
     ),
 }
 EFFECTIVE = "r.kind = 'event' AND r.state <> 'cancelled'"
