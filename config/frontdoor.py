@@ -119,7 +119,7 @@ def front_door(django: Application) -> FrontDoor:
         "/api/v1/whoami": whoami,
         "/whoami": whoami,
         "/api/v1/check": CheckDoor(holder),
-        "/api/v1/usage/events": UsageDoor(holder),
+        "/api/v1/usage/events": UsageDoor(lines, holder),
         "/webhooks/stripe": ReceiptDoor(lines),
         "/api/v1/webhooks/stripe": ReceiptDoor(lines),
     }

@@ -66,7 +66,7 @@ def record(*, project: Project, events: Sequence[Told | Unreadable], at: datetim
         outcomes |= retried(lambda: _write(IN_TURN, project, placing, left, at)) if left else {}
     outcomes |= taken_before(project=project, events=events, places=list(placing.refused))
     receipts = [
-        _receipt(event, outcomes.get(place), placing.refused.get(place))
+        receipt_of(event, outcomes.get(place), placing.refused.get(place))
         for place, event in enumerate(events)
     ]
     refusals = {
@@ -131,9 +131,12 @@ def _settle_repeats(
     return left
 
 
-def _receipt(
-    event: Told | Unreadable, outcome: tuple[str, str | None] | None, refusal: DomainError | None
+def receipt_of(
+    event: Told | Unreadable,
+    outcome: tuple[str, str | None] | None,
+    refusal: DomainError | None = None,
 ) -> Receipt:
+    """The receipt of an event, from what the database says became of it and why it was refused."""
     status, counted = outcome or (REFUSED, None)
     if status == REFUSED:
         refusal = refusal or EXCEEDED

@@ -96,7 +96,7 @@ def meters_of(project: Project) -> dict[str, KnownMeter]:
     with connection.cursor() as cursor:
         cursor.execute(METERS, [project.pk])
         return {
-            code: KnownMeter(pk, kind, value, feature, reported, _lowest(thresholds))
+            code: KnownMeter(pk, kind, value, feature, reported, lowest(thresholds))
             for code, pk, kind, value, feature, reported, thresholds in cursor.fetchall()
         }
 
@@ -152,7 +152,8 @@ def _cycle_of(row: tuple[Any, ...]) -> Cycle | None:
     return anchor and Cycle(anchor=anchor, interval=interval, interval_count=count)
 
 
-def _lowest(thresholds: str | list[int]) -> int | None:
+def lowest(thresholds: str | list[int]) -> int | None:
+    """The first threshold of which somebody is warned; None: of none."""
     read = orjson.loads(thresholds) if isinstance(thresholds, str) else thresholds
     return min(read, default=None)
 

@@ -11,7 +11,7 @@ import msgspec
 from keystore.models import Project
 from metering.errors import EventConflict, EventRejected
 from metering.ingest import ACCEPTED, CONFLICT, DUPLICATE, REJECTED, Receipt, record
-from metering.wire import parse
+from metering.wire import Envelope, parse
 
 PLURALS = {
     ACCEPTED: "accepted",
@@ -52,8 +52,18 @@ def take_events(
     conflicts raises EventConflict, one that is not taken EventRejected, with the same receipt.
     """
     envelope = parse(body, content_type=content_type, headers=headers)
+    return take(envelope, project=project, at=at)
+
+
+def take(envelope: Envelope, *, project: Project, at: datetime) -> Taken:
+    """The same, when the request was read before."""
     receipts = record(project=project, events=envelope.events, at=at)
-    if envelope.single:
+    return answer_with(receipts, single=envelope.single)
+
+
+def answer_with(receipts: list[Receipt], *, single: bool) -> Taken:
+    """The answer that says what became of each; a single event's refusal is raised."""
+    if single:
         refuse(receipts[0])
     return Taken(
         200,

@@ -239,7 +239,7 @@ def _receipt(cast: Cast, dice: random.Random) -> tuple[str, dict[str, Any]]:
         "data": {"object": {"id": "plan_1", "name": dice.choice(["é", "\ud800", "a\x00b", "x"])}},
     }
     body = json.dumps(event).encode() if dice.random() < 0.8 else dice.choice(BODIES)
-    signed_at = int(time.time()) - dice.choice([0, 0, 0, 0, 290, 400, -400])
+    signed_at = int(time.time()) - dice.choice([0, 0, 0, 0, 200, 400, -400])
     return dice.choice(["/webhooks/stripe", "/api/v1/webhooks/stripe", "/billing/webhook"]), {
         "method": "POST",
         "body": body,
