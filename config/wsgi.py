@@ -1,5 +1,6 @@
 """What granian serves: the front door, and Django behind it."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -16,3 +17,7 @@ from config.frontdoor import front_door  # noqa: E402  needs the apps to be load
 refuse_dangerous_settings()
 
 application = front_door(django) if settings.FRONT_DOOR else django
+
+# What is loaded by now stays: looking through all of it for garbage again and again is for nothing.
+gc.collect()
+gc.freeze()

@@ -20,6 +20,8 @@ from psycopg.pq.abc import PGconn, PGresult
 # What Django keeps in its parameters that is not libpq's.
 NOT_LIBPQ = {"context", "cursor_factory", "prepare_threshold"}
 IN_UTC = " -c TimeZone=UTC -c DateStyle=ISO"
+# A plan for each value is no better: each statement finds one row by its name.
+ONE_PLAN = " -c plan_cache_mode=force_generic_plan"
 
 Row = tuple[str | None, ...]
 
@@ -59,7 +61,7 @@ class Lines(threading.local):
                 self.hang_up()
                 if not was_lost:
                     raise
-        self.line = Line(connect(), os.getpid())
+        self.line = Line(connect(ONE_PLAN), os.getpid())
         try:
             return _ask(self.line, name, sql, given)
         except LineDown:
@@ -81,11 +83,11 @@ def take_asked() -> Counter[str]:
     return taken
 
 
-def connect() -> PGconn:
+def connect(options: str = "") -> PGconn:
     """A connection by Django's own settings. Raises LineDown."""
     settings = connections["default"].get_connection_params()
     known = {name: value for name, value in settings.items() if name not in NOT_LIBPQ}
-    known["options"] = f"{known.get('options', '')}{IN_UTC}"
+    known["options"] = f"{known.get('options', '')}{IN_UTC}{options}"
     connection = pq.PGconn.connect(make_conninfo(**known).encode())
     if connection.status != pq.ConnStatus.OK:
         connection.finish()

@@ -47,10 +47,12 @@ FIND = f"""
 SELECT ROW({COLUMNS})::text, {COLUMNS.replace("k.scopes", "array_to_json(k.scopes)")}, a.body
 {JOINS}
 """.encode()
+# MATERIALIZED: without it the event may be recorded before everything was compared.
 RECORD = f"""
-SELECT r.outcome, r.event
-FROM (SELECT k.project_id, c.id AS consumer_id, m.id AS meter_id {JOINS}
-      AND ROW({COLUMNS})::text = $4::text) AS s,
+WITH s AS MATERIALIZED (
+    SELECT k.project_id, c.id AS consumer_id, m.id AS meter_id {JOINS}
+    AND ROW({COLUMNS})::text = $4::text)
+SELECT r.outcome, r.event FROM s,
 LATERAL metering_record_one(
     s.project_id, s.consumer_id, s.meter_id, $5::uuid, $6::text, $7::text, decode($8::text, 'hex'),
     $9::numeric, $10::text, $11::timestamptz, $12::timestamptz, $13::timestamptz, $14::jsonb,
@@ -119,10 +121,11 @@ class OneByOne:
 
 def told(row: Placed, groups: Sequence[Group], at: datetime) -> list[str | None]:
     """The arguments of `metering_record_one` that are of the event, as texts."""
-    occurred = row.o or at
+    received = at.isoformat()
+    occurred = received if row.o is None else row.o.isoformat()
+    counts = occurred if row.t is None else row.t.isoformat()
     event = [
-        *(row.i, row.s, row.e, row.f, str(row.q), row.v),
-        *(occurred.isoformat(), (row.t or occurred).isoformat(), at.isoformat()),
+        *(row.i, row.s, row.e, row.f, str(row.q), row.v, occurred, counts, received),
         bytes(row.p).decode() or "{}",
     ]
     if not groups:

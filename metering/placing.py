@@ -5,7 +5,7 @@ An event that belongs nowhere is refused with the reason; the others become rows
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -79,12 +79,13 @@ class Group(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class Known:
-    """All that the events name and that exists, by these names."""
+    """All that the events name and that exists, by these names; and periods that were found."""
 
     meters: dict[str, KnownMeter]
     consumers: dict[str, KnownConsumer]
     apis: dict[str, int]
     keys: dict[str, int]
+    periods: dict[tuple[str, int], Period] = field(default_factory=dict)
 
 
 class Placing:
@@ -95,7 +96,6 @@ class Placing:
         self.refused: dict[int, DomainError] = {}
         self.groups: list[Group] = []
         self._group_numbers: dict[tuple[int, int, datetime], int] = {}
-        self._periods: dict[tuple[str, int], Period] = {}
         self._known = known
         self._at = at.astimezone(UTC)
         self._ids = ids(self._at, places)
@@ -181,9 +181,10 @@ class Placing:
         return number
 
     def _period(self, reset: str, cycle: Cycle | None, at: datetime) -> Period:
-        kept = self._periods.get((reset, id(cycle)))
+        kept = self._known.periods.get((reset, id(cycle)))
         if kept is None or not kept.contains(at):
-            kept = self._periods[reset, id(cycle)] = period_of(reset=reset, cycle=cycle, at=at)
+            kept = period_of(reset=reset, cycle=cycle, at=at)
+            self._known.periods[reset, id(cycle)] = kept
         return kept
 
 

@@ -1,6 +1,5 @@
 """A request with usage events, from bytes to bytes: the one way in, whoever reads the socket."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,12 +73,16 @@ def answer_with(receipts: list[Receipt], *, single: bool) -> Taken:
 
 def counted(receipts: Sequence[Receipt]) -> dict[str, int]:
     """How many of each outcome."""
-    found = Counter(receipt.status for receipt in receipts)
+    found = dict.fromkeys(PLURALS, 0)
+    for receipt in receipts:
+        found[receipt.status] += 1
     return {plural: found[status] for status, plural in PLURALS.items()}
 
 
 def refuse(receipt: Receipt) -> None:
     """Raise what the receipt of a single event says, if it says no."""
+    if receipt.status in (ACCEPTED, DUPLICATE):
+        return
     told: dict[str, Any] = {**counted([receipt]), "events": [msgspec.to_builtins(receipt)]}
     if receipt.status == CONFLICT:
         raise EventConflict(receipt.detail, **told)
