@@ -43,6 +43,7 @@ def come_back(page: Any, shop: Shop) -> None:
     """To the page that says that access is open; it looks again by itself until it is."""
     page.wait_for_url(f"{shop.web}/checkout/return**")
     page.get_by_role("heading", name="Pro is yours.").wait_for()
+    page.wait_for_load_state()
 
 
 def read_key(page: Any) -> str:

@@ -10,7 +10,11 @@ LOOKS = (("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390))
 
 
 def take(page: Any, name: str, *, full: bool = True) -> None:
-    """The page as it stands, in both themes and both widths; no width may need to scroll."""
+    """The page as it stands, in both themes and both widths; no width may need to scroll.
+
+    Only of a page of which something was seen: one that is on its way has no width yet.
+    """
+    page.wait_for_load_state()
     for theme, width in LOOKS:
         page.evaluate(PAINT, theme == "dark")
         page.set_viewport_size({"width": width, "height": 900})

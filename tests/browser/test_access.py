@@ -35,6 +35,7 @@ def test_purchase_can_be_read_from_payment_to_portal(shop, open_page, scheme):
     problems = {"before the claim": page.evaluate(AUDIT)}
     page.get_by_role("button", name="Show my key").click()
     page.locator("#api-key").wait_for()
+    page.wait_for_load_state()
     problems["with the key"] = page.evaluate(AUDIT)
     page.goto(portal_url(shop, f"paul-{scheme}"))
     problems["portal"] = page.evaluate(AUDIT)
@@ -53,6 +54,7 @@ def test_key_is_claimed_and_copied_by_keyboard_alone(shop, open_page):
     assert (page.evaluate(FOCUSED), page.evaluate(OUTLINE)) == ("Show my key", "solid")
     page.keyboard.press("Enter")
     key = page.locator("#api-key").inner_text()
+    page.wait_for_load_state()
     page.keyboard.press("Tab")
     assert page.evaluate(FOCUSED) == key
     page.keyboard.press("Tab")

@@ -13,6 +13,8 @@ from tests.faults.test_kills import SANDBOX_KEY
 def press(staff, section: str, words: str):
     """A button in a row of the page; the dialog that opens."""
     row = staff.locator(f"#{section} .acts a").filter(has_text=re.compile(f"^{words}$"))
+    row.first.wait_for()
+    staff.wait_for_load_state()
     row.first.click()
     dialog = staff.locator("#dialog")
     dialog.get_by_label("Reason").fill(f"{words}, asked for")
@@ -55,6 +57,7 @@ def test_key_is_replaced_switched_off_and_on_and_revoked(shop, staff):
     dialog.get_by_label("The new key").select_option(label="is shown to me, once")
     dialog.locator("button[type=submit]").last.click()
     new = staff.locator("#issued-key").inner_text()
+    staff.wait_for_load_state()
     take(staff, "rotated", full=False)
     assert [whoami(shop, key)[1] for key in (old, new)] == ["VALID", "VALID"]
 

@@ -11,7 +11,10 @@ HEADING = "consumer,plan,feature,limit,config,ends,reason\n"
 
 
 def picture(page, name):
-    """Kept where PICTURES says, in the widths and colours that staff use; none may be wider."""
+    """Kept where PICTURES says, in the widths and colours that staff use; none may be wider.
+
+    Only of a page of which something was seen: one that is on its way has no width yet.
+    """
     folder = os.environ.get("PICTURES")
     page.wait_for_load_state()
     for width in (1280, 390):
@@ -59,8 +62,10 @@ def test_grant_is_previewed_given_renewed_revoked_and_put_back(shop, staff, newc
     picture(staff, "grant")
 
     staff.get_by_role("link", name="Undo", exact=True).click()
+    back = staff.get_by_role("button", name="Undo")
+    back.wait_for()
     picture(staff, "undo")
-    staff.get_by_role("button", name="Undo").click()
+    back.click()
     staff.get_by_text(re.compile("is in force again")).first.wait_for()
     assert "labs" in shop.features(newcomer)
 
@@ -68,6 +73,7 @@ def test_grant_is_previewed_given_renewed_revoked_and_put_back(shop, staff, newc
 def test_list_with_bad_lines_is_shown_and_its_good_ones_given(shop, staff, newcomer):
     staff.goto(f"{shop.web}/admin/entitlements/grantbatch/")
     staff.get_by_role("link", name=re.compile(r"Give many grants\s*$")).click()
+    staff.get_by_label("or paste the lines").wait_for()
     picture(staff, "upload")
     staff.get_by_label("Project").select_option(index=1)
     staff.get_by_label("or paste the lines").fill(
@@ -86,7 +92,8 @@ def test_list_with_bad_lines_is_shown_and_its_good_ones_given(shop, staff, newco
     staff.get_by_text("3 lines are bad").first.wait_for()
     staff.get_by_label(re.compile("Give the good ones")).check()
     staff.get_by_role("button", name="Give 1 grants").click()
-    staff.get_by_text("1 of 1 grants given, 0 failed.").wait_for()
+    # While it goes on the page says more, and loads itself again.
+    staff.get_by_text("1 of 1 grants given, 0 failed. 3 bad lines were left out.").wait_for()
     picture(staff, "given")
 
 

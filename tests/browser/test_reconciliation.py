@@ -62,6 +62,8 @@ def test_differences_are_shown_repaired_and_gone(shop, staff):
     staff.get_by_label("Reason").fill("Stripe is right")
     staff.get_by_role("button", name="Repair all that are open").click()
     staff.get_by_text(re.compile("differences are in line to be repaired")).wait_for()
+    # Until then the page loads itself again.
+    staff.locator("#reconciliation-progress:not([data-goes-on])").wait_for(timeout=ENDED)
     staff.get_by_role("button", name="Repair all that are open").wait_for(state="detached")
     look(staff, "repaired")
 

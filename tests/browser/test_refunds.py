@@ -20,6 +20,7 @@ def open_form(shop, page, consumer):
 
 
 def assert_fits(page):
+    page.wait_for_load_state()
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0
 

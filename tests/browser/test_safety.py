@@ -20,7 +20,8 @@ def log_in(page, shop, user, password):
     page.goto(f"{shop.web}/admin/")
     page.get_by_label("Username").fill(user)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    with page.expect_navigation():  # what is on its way must not be broken off by what follows
+        page.get_by_role("button", name="Log in").click()
 
 
 def code(secret, *, steps=0):
@@ -36,6 +37,7 @@ def picture(page, name):
 
 
 def fits(page):
+    page.wait_for_load_state()
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
@@ -63,6 +65,7 @@ def test_second_factor_is_switched_on_and_asked_for(shop, open_page, scheme, vie
     secret = page.locator("#secret").inner_text()
     page.get_by_label("Code").fill(code(secret))
     page.get_by_role("button", name="Switch it on").click()
+    page.locator("#recovery-codes code").nth(9).wait_for()
     recovery = page.locator("#recovery-codes code").all_inner_texts()
     assert len(recovery) == 10
     picture(page, f"recovery-{scheme}")
@@ -123,6 +126,7 @@ def test_person_is_revealed_and_their_page_seen(shop, open_page, scheme):
     picture(page, f"masked-{scheme}")
     page.get_by_role("button", name="Reveal personal data").click()
     page.locator("#revealed").wait_for()
+    page.wait_for_load_state()
     assert "ada@space-journal.example" in page.content()
 
     dialog = choose(page, "See as customer", menu="More")
@@ -130,6 +134,7 @@ def test_person_is_revealed_and_their_page_seen(shop, open_page, scheme):
     dialog.locator("button[type=submit]").last.click()
     page.wait_for_url(f"{shop.web}/admin/see-as/")
     page.get_by_text(re.compile("You see what ada sees, read-only, until")).wait_for()
+    page.wait_for_load_state()
     assert page.evaluate(AUDIT) == []
     picture(page, f"see-as-{scheme}")
     page.set_viewport_size(PHONE)

@@ -18,6 +18,7 @@ def find(staff, email: str) -> None:
     search.fill(email)
     search.press("Enter")
     staff.get_by_role("heading", name="What they may use, and why").wait_for()
+    staff.wait_for_load_state()
 
 
 def entitlement(staff, feature: str) -> str:
@@ -28,17 +29,23 @@ def entitlement(staff, feature: str) -> str:
 
 def choose(staff, action: str, *, menu: str = ""):
     """Press the action, in its menu if it is in one; the dialog that opens."""
+    # Before its words a link may have the name of its icon.
+    link = staff.get_by_role("link", name=re.compile(rf"{action}\s*$"), include_hidden=True)
+    link.first.wait_for(state="attached")
+    staff.wait_for_load_state()  # by then the scripts ran that make a dialog of a link
     if menu:
         staff.locator("[x-ref=actionDropdown]:visible").filter(has_text=menu).click()
-    # Before its words a link may have the name of its icon.
-    staff.get_by_role("link", name=re.compile(rf"{action}\s*$")).locator("visible=true").click()
+    link.locator("visible=true").click()
     dialog = staff.locator("#dialog")
     dialog.get_by_label("Reason").wait_for()
     return dialog
 
 
 def confirm(staff, dialog, said: str) -> None:
-    dialog.locator("button[type=submit]").last.click()
+    """Send the dialog and read what the page says that it leads to, once that is all there."""
+    # What it said the last time must not be taken for this time's answer.
+    with staff.expect_navigation():
+        dialog.locator("button[type=submit]").last.click()
     staff.get_by_text(re.compile(said)).first.wait_for()
 
 
@@ -111,6 +118,7 @@ def test_inbox_event_fits_a_phone(shop, staff):
     staff.goto(f"{shop.web}/admin/billing/inboxevent/")
     staff.locator("#result_list").get_by_role("link", name=re.compile("^evt_")).first.click()
     staff.locator("pre").wait_for()
+    staff.wait_for_load_state()
     staff.set_viewport_size({"width": 390, "height": 844})
 
     assert staff.evaluate("document.documentElement.scrollWidth") == 390

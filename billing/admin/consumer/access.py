@@ -10,7 +10,9 @@ from billing.admin.consumer import row_acts
 from billing.admin.consumer.tables import Act, Row, Section, Table, lines, span, text_of
 from billing.models import Subscription
 from billing.sync import DEFAULT_GRACE_DAYS
+from entitlements.admin import acts_linked
 from entitlements.explain import Change, Explanation, Loser
+from entitlements.models import Grant
 from entitlements.resolve import GrantFacts, Offer
 from keystore.models import Consumer
 
@@ -41,13 +43,28 @@ def section(
     *, consumer: Consumer, explained: list[Explanation], money: Money, user: Any, at: datetime
 ) -> Section:
     def acts(said: Explanation) -> list[Act]:
-        return row_acts.offered(
-            row_acts.FEATURE_ACTS, said, said.feature_code, consumer=consumer, user=user, at=at
+        code = said.feature_code
+        offered = row_acts.offered(
+            row_acts.FEATURE_ACTS, said, code, consumer=consumer, user=user, at=at
         )
+        return [*offered, *_way_back(said, consumer, user, at)]
 
     rows = [Row(_line(said, money), acts(said)) for said in explained]
     table = Table(HEADERS, rows, "Nothing was ever granted to this consumer.", total=len(rows))
     return Section("access", TITLE, table, short="Access", template=TEMPLATE)
+
+
+def _way_back(said: Explanation, consumer: Consumer, user: Any, at: datetime) -> list[Act]:
+    """Of a feature that was taken away minutes ago: to have it as it was."""
+    if said.denial is None:
+        return []
+    denial = Grant.objects.filter(consumer=consumer, public_id=said.denial.grant_id).first()
+    linked = acts_linked(denial, user, at) if denial else ()
+    return [
+        Act(title, f"{url}?from=consumer", dialog=dialog)
+        for title, url, dialog in linked
+        if title == "Undo"
+    ]
 
 
 def past_section(*, explained: list[Explanation], then: str, plans: str) -> Section:

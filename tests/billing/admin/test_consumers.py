@@ -1,6 +1,9 @@
 """The consumer page: finding, understanding, granting, revoking."""
 
+from datetime import timedelta
+
 import pytest
+from django.db.models import F
 
 from entitlements.models import Grant
 from entitlements.selectors import entitlements_of
@@ -8,6 +11,7 @@ from keystore.models import AuditEntry
 from keystore.services import issue_key
 from tests.billing.admin.conftest import page_of, press_twice, say
 from tests.conftest import NOON
+from tests.staff import client_of
 
 IN_MAY_2099 = "2099-05-01T12:00"
 LIST = "/admin/keystore/consumer/"
@@ -128,6 +132,18 @@ def test_feature_that_was_taken_away_is_given_back_in_one_step(support, alice, g
     denial.refresh_from_db()
     assert denial.revoked_at is not None
     assert entitlements_of(consumer=alice, at=denial.revoked_at)[0].active
+
+
+def test_way_back_stands_beside_the_feature_for_ten_minutes(support, alice, given):
+    support.post(page_of(alice, "take_feature"), say(which_feature="pro", wish="admin:1"))
+    undo = f'href="/admin/entitlements/grant/{Grant.objects.get(effect="deny").pk}/undo/?from='
+    reader = client_of("Read-only")
+
+    assert support.get(page_of(alice)).text.count(undo) == 2  # by the feature and by the denial
+    assert undo not in reader.get(page_of(alice)).text
+
+    Grant.objects.filter(effect="deny").update(valid_from=F("valid_from") - timedelta(minutes=10))
+    assert undo not in support.get(page_of(alice)).text
 
 
 def test_key_is_revoked_with_reason(support, alice, alices_key):
