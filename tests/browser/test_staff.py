@@ -42,9 +42,10 @@ def choose(staff, action: str, *, menu: str = ""):
 
 
 def confirm(staff, dialog, said: str) -> None:
-    """Send the dialog and read what the page says that it leads to, once that is all there."""
-    # What it said the last time must not be taken for this time's answer.
-    with staff.expect_navigation():
+    """Send the dialog, and see what the page says that it leads to."""
+    # What it said the last time must not be taken for this time's answer; nor may the new page be
+    # waited for to its end, for one that follows its work loads itself again.
+    with staff.expect_navigation(wait_until="commit"):
         dialog.locator("button[type=submit]").last.click()
     staff.get_by_text(re.compile(said)).first.wait_for()
 

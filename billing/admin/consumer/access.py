@@ -140,6 +140,8 @@ def _until(end: datetime | None, source_ref: str, money: Money) -> str:
         return f"{days} for the renewal of {due:%Y-%m-%d}, not paid yet" if due else days
     if subscription.cancel_at is not None and subscription.cancel_at <= end:
         return "cancelled for then"
+    if subscription.paid_until is not None and subscription.paid_until <= end:
+        return "paused, and paid until then"
     due = subscription.current_period_end
     return f"renews {due:%Y-%m-%d}, with {days}" if due else days
 
@@ -168,4 +170,6 @@ def _ending(source: GrantFacts | None, money: Money) -> str:
         return "ends, unless the overdue renewal is paid before"
     if subscription.cancel_at is not None:
         return "ends, because the subscription is cancelled for then"
+    if subscription.paid_until is not None:
+        return "ends, unless the subscription is resumed before"
     return "would end only if the next renewal is neither paid nor heard of"

@@ -77,9 +77,14 @@ def bar_of(quota: QuotaShown) -> Bar:
     )
     percent = _percent(quota)
     tone = "full" if (percent or 0) >= 100 else "near" if (percent or 0) >= NEARLY else "calm"
-    unit = f" {quota.meter.unit}" if quota.meter.unit else ""
-    told = f"{words(left.used)} of {words(left.limit)}{unit}"
+    told = f"{words(left.used)} of {words(left.limit)} {_many(quota.meter.unit)}".strip()
     return Bar(str(quota.meter), told, percent, tone, notes)
+
+
+def _many(unit: str) -> str:
+    """A "call" as "calls"; "GB" and "seconds" as they are."""
+    is_one = unit.isalpha() and unit.islower() and not unit.endswith("s")
+    return f"{unit}s" if is_one else unit
 
 
 def _percent(quota: QuotaShown) -> int | None:

@@ -85,6 +85,16 @@ def test_overdue_renewal_is_told_with_its_grace(support, alice, subscribed):
     assert "ends, unless the overdue renewal is paid before" in page
 
 
+def test_end_of_a_paused_subscription_is_told_as_one(support, alice, subscribed):
+    end = subscribed.current_period_end
+    Subscription.objects.update(paused=True, paid_until=end)
+    follow(Subscription.objects.get(), end)
+
+    page = text(support, alice)
+    assert "paused, and paid until then" in page
+    assert "ends, unless the subscription is resumed before" in page
+
+
 def test_end_of_a_paid_period_is_not_told_as_an_end(support, alice, subscribed):
     page = text(support, alice)
 
