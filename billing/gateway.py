@@ -181,10 +181,16 @@ def _parsed(text: str | bytes) -> Object:
     return found
 
 
-def read(path: str, **params: Any) -> Object:
-    """GET one object or one page. StripeMissing if it is not there, else StripeUnavailable."""
+def _on_behalf_of(account: str) -> dict[str, str]:
+    return {"stripe_account": account} if account else {}
+
+
+def read(path: str, *, account: str = "", **params: Any) -> Object:
+    """GET one object or one page; with `account`, of that connected account. StripeMissing if it
+    is not there, else StripeUnavailable.
+    """
     try:
-        return _send("get", path, params)
+        return _send("get", path, params, **_on_behalf_of(account))
     except stripe.InvalidRequestError as refusal:
         if refusal.code == "resource_missing" or refusal.http_status == 404:
             raise StripeMissing(f"Stripe has no {path}.") from refusal
@@ -219,13 +225,19 @@ def ask(path: str, params: Mapping[str, Any]) -> Object:
 
 
 def write(
-    path: str, params: Mapping[str, Any], *, idempotency_key: str, method: str = "post"
+    path: str,
+    params: Mapping[str, Any],
+    *,
+    idempotency_key: str,
+    method: str = "post",
+    account: str = "",
 ) -> Object:
-    """Change something at Stripe. Raises StripeUnavailable (nothing happened), StripeRefused,
-    or OutcomeUnknown.
+    """Change something at Stripe; with `account`, in that connected account. Raises
+    StripeUnavailable (nothing happened), StripeRefused, or OutcomeUnknown.
     """
+    options = {"idempotency_key": idempotency_key, **_on_behalf_of(account)}
     try:
-        return _send(method, path, params, idempotency_key=idempotency_key)
+        return _send(method, path, params, **options)
     except stripe.APIConnectionError as problem:
         if _surely_not_sent(problem):
             raise StripeUnavailable("Stripe cannot be reached. Nothing was changed.") from problem

@@ -38,6 +38,7 @@ UNMARKED = (
     OperationKind.RESUME_SUBSCRIPTION,
     OperationKind.SET_DEFAULT_CARD,
     OperationKind.DETACH_CARD,
+    OperationKind.CREATE_ACCOUNT_LINK,
 )
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
@@ -81,6 +82,7 @@ def want(
     at: datetime,
     subject: str = "",
     method: str = "post",
+    stripe_account: str = "",
 ) -> Operation:
     """Write down an intent; call it in the transaction that writes what the intent is for.
 
@@ -98,6 +100,7 @@ def want(
                 method=method,
                 params=dict(params),
                 subject=subject,
+                stripe_account=stripe_account,
                 actor=actor,
                 request_id=current_request_id(),
                 created_at=at,
@@ -175,6 +178,7 @@ def _send(operation: Operation, at: datetime, *, tried_before: bool) -> gateway.
                 _marked(operation),
                 idempotency_key=operation.idempotency_key,
                 method=operation.method,
+                account=operation.stripe_account,
             )
     except gateway.StripeUnavailable as problem:
         _postpone(operation, problem.message, at, state=_state_if_unsent(tried_before))

@@ -38,6 +38,8 @@ class Snapshot:
     customer: Object
     objects: dict[str, Object] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
+    # All lines of the invoices that have more of them than they carry themselves.
+    lines: dict[str, list[Object]] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Object]:
         return [found for found in self.objects.values() if found["object"] == kind]
@@ -115,6 +117,9 @@ def _follow(snapshot: Snapshot, refunded_ids: set[str]) -> None:
     for note in snapshot.of("credit_note"):
         _add(snapshot, "invoice", ref(note["invoice"]))
     for invoice in snapshot.of("invoice"):
+        if (invoice.get("lines") or {}).get("has_more"):
+            path = f"/v1/invoices/{invoice['id']}/lines"
+            snapshot.lines[invoice["id"]] = gateway.read_all(path)
         for paid in (invoice.get("payments") or {}).get("data", []):
             _add(snapshot, "payment_intent", ref(paid["payment"].get("payment_intent")))
     for intent in snapshot.of("payment_intent"):

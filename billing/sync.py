@@ -30,6 +30,7 @@ from billing.disputes import Losses
 from billing.duplicates import Bought
 from billing.gateway import Recording
 from billing.locks import HeldLock, customer_lock
+from billing.market.ledger import follow_money
 from billing.models import (
     Payment,
     Price,
@@ -235,6 +236,7 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
         if checkout is not None:
             projections.project_purchase(checkout=checkout, session=session, at=at)
     _follow_purchases(taken, holder, losses, report, at)
+    follow_money(taken=taken, holder=holder, at=at)
     report.changed_rows = changes.record_changes(
         before=before,
         after=changes.columns_of(taken, holder.consumer),

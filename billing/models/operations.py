@@ -29,6 +29,11 @@ class OperationKind(models.TextChoices):
     ATTACH_FEATURE = "attach_feature"
     CREATE_METER = "create_meter"
     UPDATE_METER = "update_meter"
+    CREATE_ACCOUNT = "create_account"
+    CREATE_ACCOUNT_LINK = "create_account_link"
+    TRANSFER = "transfer"
+    REVERSE_TRANSFER = "reverse_transfer"
+    PAY_OUT = "pay_out"
 
 
 class OperationState(models.TextChoices):
@@ -56,6 +61,8 @@ class Operation(models.Model):
     path = models.CharField(max_length=255)  # "/v1/refunds"
     method = models.CharField(max_length=6, default="post")
     params = models.JSONField()  # what is sent to Stripe; never a secret
+    # The connected account on whose behalf it is sent; "": our own.
+    stripe_account = models.CharField(max_length=255, blank=True)
     state = models.CharField(
         max_length=10, choices=OperationState, default=OperationState.WANTED, editable=False
     )

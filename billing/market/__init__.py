@@ -1,0 +1,1 @@
+"""The marketplace: creators, their APIs, what they earn and how they are paid."""
