@@ -3,7 +3,7 @@
 import base64
 import hashlib
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 
@@ -15,6 +15,15 @@ def seal(text: str) -> bytes:
 def unseal(sealed: bytes | memoryview) -> str:
     """The sealed text; also when it was sealed under a secret key that has since been replaced."""
     return _fernet().decrypt(bytes(sealed)).decode()
+
+
+def is_fresh(sealed: bytes | memoryview) -> bool:
+    """Whether it is sealed under the present secret key, and so outlives the ones before."""
+    try:
+        Fernet(_key(settings.SECRET_KEY)).decrypt(bytes(sealed))
+    except InvalidToken:
+        return False
+    return True
 
 
 def _fernet() -> MultiFernet:
