@@ -4,7 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from django.urls import resolve
 from drf_spectacular.generators import SchemaGenerator
+
+from config.error_pages import error_codes
+from config.problems import unknown_path
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ["config", "keystore", "entitlements", "metering", "billing"]
@@ -46,6 +50,58 @@ def test_every_setting_is_documented():
 @pytest.mark.parametrize("name", commands())
 def test_every_command_is_documented(name):
     assert re.search(rf"manage\.py {name}\b", documentation())
+
+
+def test_every_error_code_is_documented():
+    page = (ROOT / "docs" / "errors.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\d{3}) \|", page, re.MULTILINE))
+
+    assert rows == {known.code: str(known.status) for known in error_codes()}
+
+
+def test_every_secret_has_its_rotation():
+    (section,) = re.findall(
+        r"^## Rotating secrets$(.*?)^## ",
+        (ROOT / "docs" / "operations.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    manifests = "\n".join(one.read_text() for one in (ROOT / "deploy" / "k8s").rglob("*.yaml"))
+    secrets = set(re.findall(r"secretKeyRef: {name: latchkey, key: (\w+)", manifests))
+
+    assert len(secrets) > 8
+    assert [name for name in secrets if f"`{name}`" not in section] == []
+
+
+@pytest.mark.parametrize("page", ["promises_of_the_seeds.md", "security.md"])
+def test_every_test_that_a_page_names_exists(page):
+    text = (ROOT / "docs" / page).read_text()
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", text)
+
+    assert len(named) > 20
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text(), f"{file}::{name}"
+
+
+def test_every_promise_has_a_test_or_is_plainly_not_kept_yet():
+    text = (ROOT / "docs" / "promises_of_the_seeds.md").read_text()
+    rows = re.findall(r"^\| (.+) \| (.+) \|$", text.partition("## 000")[2], re.MULTILINE)
+    rows = [row for row in rows if row != ("promise", "shown by")]
+
+    assert [promise for promise, shown in rows if "::" not in shown and shown != "not yet"] == []
+
+
+def test_every_recipe_is_sound_python():
+    for page in ("recipes.md", "hooks.md"):
+        for block in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.S):
+            compile(block, page, "exec")
+
+
+@pytest.mark.parametrize("page", ["integration_guide.md", "recipes.md", "operations.md"])
+def test_every_address_that_a_page_names_exists(page):
+    text = PARAMETER.sub("x", (ROOT / "docs" / page).read_text())
+    found = {path.rstrip("/.") for path in re.findall(r"/(?:api|ofrep)/v1/[\w/.-]+", text)}
+
+    assert [path for path in found if resolve(path).func is unknown_path] == []
 
 
 def test_every_decision_follows_the_template():

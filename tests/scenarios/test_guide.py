@@ -1,0 +1,81 @@
+"""The integration guide's blocks run as printed, one after another, in one shell."""
+
+import json
+import os
+import re
+import subprocess
+import threading
+
+import pytest
+from pytest_django.live_server_helper import LiveServer
+
+from config import paths
+from sandbox.server import Server
+
+GUIDE = (paths.ROOT / "docs" / "integration_guide.md").read_text()
+PRINTED = "http://localhost:8000"
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def stripe_pages(demo):
+    """The sandbox's pages where the buyer pays, over HTTP."""
+    server = Server(demo, 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    before, demo.public_url = demo.public_url, f"http://127.0.0.1:{server.server_address[1]}"
+    yield
+    demo.public_url = before
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def said(demo, stripe_pages, settings, tmp_path):
+    """What each block printed, by its place in the guide; curl refuses whatever is no 2xx."""
+    settings.STRIPE_WEBHOOK_SECRETS = ["whsec_other", "whsec_placeholder"]
+    server = LiveServer("127.0.0.1")
+    marked = [f"{block}\necho; echo '=== end'" for block in blocks()]
+    script = 'set -e\ncurl() { command curl --fail-with-body -sS "$@"; }\n' + "\n".join(marked)
+    try:
+        done = subprocess.run(
+            ["bash", "-c", script.replace(PRINTED, server.url)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"]},
+            timeout=60,
+        )
+    finally:
+        server.stop()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [part.strip() for part in done.stdout.split("=== end")[:-1]]
+
+
+@pytest.mark.slow
+def test_the_guide_runs_as_printed_from_nothing_to_the_first_paid_call(said):
+    by_block = dict(zip(blocks(), said, strict=True))
+
+    def told(piece):
+        (found,) = [answer for block, answer in by_block.items() if piece in block]
+        return [json.loads(line) for line in found.replace("}{", "}\n{").splitlines()]
+
+    (whoami,) = told("/whoami")
+    assert (whoami["valid"], whoami["plan"]) == (True, "pro")
+    (entitled,) = told("/entitlements?user_id=ellen")
+    assert "pro" in {one["feature_code"] for one in entitled["entitlements"] if one["active"]}
+    counted, _, checked = told("/usage/events")
+    assert (counted["events"][0]["status"], checked["allowed"]) == ("accepted", True)
+    granted, revoked = told("/admin/grant")
+    assert (granted["active"], revoked["changed"]) == (True, True)
+    (replayed,) = [answer for block, answer in by_block.items() if "hmac" in block]
+    assert replayed.startswith("payment_intent.succeeded 200 ")
+
+
+def test_the_guide_names_the_walk_s_parts():
+    headings = re.findall(r"^## \d\. (.+)$", GUIDE, re.MULTILINE)
+
+    assert len(headings) == 7
+    assert len(blocks()) == 12
