@@ -68,7 +68,7 @@ def claim_ring(*, name: str, every_seconds: float) -> bool:
     apart = every_seconds - min(0.1 * every_seconds, 60)
     with connection.cursor() as cursor:
         cursor.execute(RING, {"name": name, "apart": apart})
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def last_rings(*, names: list[str]) -> dict[str, datetime]:

@@ -88,10 +88,10 @@ def test_list_with_bad_lines_is_shown_and_its_good_ones_given(shop, staff, newco
     staff.get_by_text("1 of 4 lines can be given, 3 cannot.").wait_for()
     picture(staff, "batch")
 
-    staff.get_by_role("button", name="Give 1 grants").click()
+    staff.get_by_role("button", name="Give 1 grant").click()
     staff.get_by_text("3 lines are bad").first.wait_for()
     staff.get_by_label(re.compile("Give the good ones")).check()
-    staff.get_by_role("button", name="Give 1 grants").click()
+    staff.get_by_role("button", name="Give 1 grant").click()
     # While it goes on the page says more, and loads itself again.
     staff.get_by_text("1 of 1 grants given, 0 failed. 3 bad lines were left out.").wait_for()
     picture(staff, "given")
