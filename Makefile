@@ -18,7 +18,7 @@ LIMITS_PROOF := tests/keystore/test_limit_proof.py
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run up down test prove explore bench lint typecheck ci demo demo-history manage superuser \
+.PHONY: help build run up down test prove explore bench bench-docs lint typecheck ci demo demo-history manage superuser \
 	reset drill requirements browser up-docker down-docker
 
 help: ## List the targets
@@ -46,6 +46,9 @@ prove: .venv/.ok ## Kill and starve everything 20 times over, print the promises
 
 bench: .venv/.ok .venv/bench/.ok ## Measure every path beside bare granian and other designs (FULL=1, ARGS="verify")
 	@$(call logged,bench,$(BIN)/python -m bench $(if $(FULL),--size full) $(ARGS))
+
+bench-docs: .venv/.ok ## Write the tables of the last bench into docs/performance.md
+	@$(BIN)/python -m bench.report
 
 lint: .venv/.ok ## Check style and format with ruff
 	@$(call logged,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check .)

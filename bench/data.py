@@ -1,4 +1,4 @@
-"""What the programs are asked about: consumers, keys and events by the million, made by SQL.
+"""What the programs are asked about: consumers, their answers and keys by the million, by SQL.
 
 One consumer is made by the services; the others are copies of it, with names of their own. A few
 of the copies are computed anew by the services and must come out the same.
@@ -8,10 +8,10 @@ import hashlib
 import os
 import zlib
 from datetime import timedelta
-from pathlib import Path
 
 import django
 
+from bench.places import say
 from bench.servers import Servers
 from keystore.ids import base62
 
@@ -19,18 +19,30 @@ SLUG, APP_KEY, MODEL_USER = "bench", "sk_bench_app_key", "user_0"
 MOST_KEYS = 20_000  # consumers whose keys are known in the clear
 METER = "api_calls"
 UNLIMITED = 1_000_000_000
-EVENT_USERS = 1_000  # who used what fills the table of events
 
 
 def connect(servers: Servers) -> None:
-    """Let this process use the product's own code on the run's database."""
+    """Let this process use the product's own code."""
     os.environ.update(servers.environment)
     django.setup()
+
+
+def use(database: str) -> None:
+    """From here on the product's code in this process works on that database."""
     from django.db import connection  # needs the settings
 
+    connection.close()
+    connection.settings_dict["NAME"] = database
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
         cursor.execute("SET idle_in_transaction_session_timeout = 0")
+
+
+def leave() -> None:
+    """So that the database may be copied or dropped."""
+    from django.db import connection
+
+    connection.close()
 
 
 def token_of(number: int) -> str:
@@ -48,6 +60,7 @@ def furnish(consumers: int) -> None:
         cursor.execute("SELECT count(*) FROM keystore_consumer WHERE project_id = %s", [project.pk])
         (there,) = cursor.fetchone()
         if there < consumers:
+            say(f"  {consumers:,} consumers")
             _copy_consumers(cursor, project.pk, there, consumers)
             # The one that the others are copies of has no key yet, either.
             _add_keys(cursor, project.pk, 0 if there == 1 else there, consumers)
@@ -206,54 +219,3 @@ def answers_of(users: list[int]) -> list[tuple[int, bytes]]:
         consumer__project__slug=SLUG, consumer__external_id__in=[f"user_{n}" for n in users]
     ).values_list("consumer__external_id", "body")
     return [(int(name.removeprefix("user_")), body.encode()) for name, body in found]
-
-
-FILL_KEYS = """
-INSERT INTO metering_usagekey
-    (project_id, source, event_id, fingerprint, event, received_at)
-SELECT project_id, source, event_id, '\\x00112233445566778899aabbccddeeff', id, received_at
-FROM metering_usageevent WHERE event_id LIKE 'fill-%%' ORDER BY id OFFSET %s
-"""
-FILL_EVENTS = """
-INSERT INTO metering_usageevent (id, project_id, consumer_id, meter_id, source, event_id, quantity,
-    unique_value, occurred_at, counts_at, received_at, properties, voids, from_credits)
-SELECT metering_uuid(at), m.project_id, users.ids[n %% array_length(users.ids, 1) + 1], m.id, '',
-    'fill-' || lpad(n::text, 12, '0'), 1, '', at, at, at, '{"model": "m-1"}', false, 0
-FROM metering_meter AS m,
-    (SELECT array_agg(id) AS ids FROM (SELECT c.id FROM keystore_consumer AS c
-        JOIN keystore_project AS p ON p.id = c.project_id WHERE p.slug = %(slug)s
-        ORDER BY c.id LIMIT %(users)s) AS those) AS users,
-    generate_series(%(first)s::bigint, %(last)s::bigint) AS n,
-    LATERAL (SELECT date_trunc('month', now()) + n * interval '0.1 second') AS made (at)
-WHERE m.project_id = (SELECT id FROM keystore_project WHERE slug = %(slug)s) AND m.code = %(meter)s
-"""
-
-
-def fill_events(count: int) -> None:
-    """So many events of this month and their names, all in the totals."""
-    from django.db import connection
-
-    from config.clock import now
-    from metering.rollup import roll_up
-
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT metering_make_partition(now())")
-        cursor.execute("SELECT count(*) FROM metering_usageevent WHERE event_id LIKE 'fill-%%'")
-        (there,) = cursor.fetchone()
-        if there >= count:
-            return
-        terms = {"slug": SLUG, "users": EVENT_USERS, "meter": METER}
-        for first in range(there, count, 500_000):
-            last = min(first + 500_000, count) - 1
-            cursor.execute(FILL_EVENTS, {**terms, "first": first, "last": last})
-        cursor.execute(FILL_KEYS, [there])
-        roll_up(clock=now, seconds=3600)
-        for table in ("metering_usageevent", "metering_usagekey", "metering_usagetotal"):
-            cursor.execute(f"VACUUM ANALYZE {table}")
-
-
-def keep_body(base: Path, name: str, body: bytes) -> str:
-    """A file with what the bare server answers; its path."""
-    path = base / f"{name}.body"
-    path.write_bytes(body)
-    return str(path)

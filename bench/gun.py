@@ -14,6 +14,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import BrokenBarrierError
 
 # A request, and what its answer must say: the whole body, or (`Plan.exact` false) a part of it.
 Shot = tuple[bytes, bytes]
@@ -54,9 +55,14 @@ class Fired:
         return self.count / self.seconds
 
 
-def fire(port: int, plan: Plan, *, connections: int, seconds: float) -> Fired:
-    """Load the server for so long. Raises WrongAnswer."""
-    parts = min(PROCESSES, connections)
+def fire(
+    port: int, plan: Plan, *, connections: int, seconds: float, processes: int = PROCESSES
+) -> Fired:
+    """Load the server for so long; without processes, from this one. Raises WrongAnswer."""
+    parts = min(processes, connections)
+    if not parts:
+        gun = Gun(port, _source(plan, 0, 1), exact=plan.exact, connections=connections)
+        return Fired(*gun.shoot(seconds))
     fork = multiprocessing.get_context("fork")
     start = fork.Barrier(parts)
     ends, shooters = [], []
@@ -85,15 +91,19 @@ def fire(port: int, plan: Plan, *, connections: int, seconds: float) -> Fired:
 def _shoot_for(end, start, port, plan, part, parts, connections, seconds):  # type: ignore[no-untyped-def]
     """One process; what it found, or what went wrong, goes through the pipe."""
     try:
-        shots = plan.shots(part, parts)
-        source = itertools.cycle(shots) if plan.repeats else iter(shots)
+        source = _source(plan, part, parts)
         gun = Gun(port, source, exact=plan.exact, connections=connections)
         gc.disable()
         start.wait()
         end.send(gun.shoot(seconds))
-    except (WrongAnswer, OSError) as problem:
+    except (WrongAnswer, OSError, BrokenBarrierError) as problem:
         start.abort()
         end.send(f"{type(problem).__name__}: {problem}")
+
+
+def _source(plan: Plan, part: int, parts: int) -> Iterator[Shot]:
+    shots = plan.shots(part, parts)
+    return itertools.cycle(shots) if plan.repeats else iter(shots)
 
 
 class Gun:
@@ -122,6 +132,9 @@ class Gun:
         while waiting:
             for number, _ in poll(10):
                 opened = sockets[number]
+                if number not in waiting:  # a server ends what was idle too long
+                    self._poll.unregister(number)
+                    continue
                 data = opened.recv(MOST_BYTES)
                 expected, sent_at = waiting.pop(number)
                 # Most answers come whole; anything else is looked at closely.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import redis
 
 from config import paths, ports
 from config.children import Child, Children
@@ -46,9 +47,9 @@ class Program:
     def cpu_seconds(self) -> float:
         return cpu_seconds(self.child.process.pid)
 
-    def megabytes(self) -> float:
-        """The memory of its biggest process."""
-        return max(map(_resident, self.pids)) / 1e6
+    def megabytes(self) -> tuple[float, float]:
+        """Resident memory of its biggest process, and the share that is its own (PSS)."""
+        return max(_memory(pid) for pid in self.pids)
 
 
 class Servers:
@@ -125,10 +126,12 @@ class Servers:
         return Program(name, port, child)
 
     def end(self, program: Program) -> None:
-        """Stop one program."""
+        """Stop one program, at once: it has nothing to keep."""
         running = self.children.running
         running.remove(program.child)
         running.append(program.child)
+        for pid in program.pids:
+            _kill(pid)
         self.children.stop_last()
 
     def database_cpu_seconds(self) -> float:
@@ -136,6 +139,16 @@ class Servers:
 
     def redis_cpu_seconds(self) -> float:
         return cpu_seconds(self._known["valkey"].process.pid)
+
+    def url(self, database: str) -> str:
+        return f"postgres://postgres@/{self.postgres.sockets}/{database}"
+
+    def connect(self, database: str) -> psycopg.Connection:
+        return self.postgres.connect(database)
+
+    def forget_counters(self) -> None:
+        """Empty Valkey: what was cached and counted at another size."""
+        redis.Redis(unix_socket_path=str(self.valkey.socket)).flushall()
 
     def stop(self) -> None:
         """At once, but for PostgreSQL: its data may be kept."""
@@ -166,7 +179,7 @@ class Servers:
 
 
 # Durable all the same; so that filling ten million rows does not stop for checkpoints.
-TUNED = ("-c", "shared_buffers=512MB", "-c", "max_wal_size=8GB", "-c", "checkpoint_timeout=30min")
+TUNED = ("-c", "shared_buffers=1GB", "-c", "max_wal_size=8GB", "-c", "checkpoint_timeout=30min")
 
 
 def cpu_seconds(root: int) -> float:
@@ -182,11 +195,13 @@ def _cpu_ticks(pid: int) -> int:
     return sum(int(field) for field in fields[11:15])
 
 
-def _resident(pid: int) -> int:
+def _memory(pid: int) -> tuple[float, float]:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     except OSError:
-        return 0
+        return 0.0, 0.0
+    found = {name: int(rest.split()[0]) for name, _, rest in (one.partition(":") for one in lines)}
+    return found["Rss"] / 1000, found["Pss"] / 1000
 
 
 def _listens(port: int) -> bool:

@@ -23,11 +23,12 @@ if not settings.configured:
     only_store = os.environ.get("BENCH_ONLY_STORE") == "1"
     configure(
         __name__,
-        "bench_djstripe",
+        os.environ.get("BENCH_DJSTRIPE", "run_djstripe"),
         ["djstripe"],
         STRIPE_LIVE_MODE=False,
         STRIPE_TEST_SECRET_KEY=STRIPE_KEY,
         DJSTRIPE_FOREIGN_KEY_TO_FIELD="id",
+        MIGRATION_MODULES={"djstripe": "config.djstripe_migrations"},  # the same tables, sooner
         **({"DJSTRIPE_WEBHOOK_EVENT_CALLBACK": ignore} if only_store else {}),
     )
 
@@ -41,11 +42,14 @@ urlpatterns = [path("", include("djstripe.urls", namespace="djstripe"))]
 application = get_wsgi_application()
 
 
-def fill(customers: int) -> list[str]:
-    """Make the tables, the endpoint, and customers at Stripe and here; their ids."""
+def migrate() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
+
+
+def fill(customers: int) -> list[str]:
+    """Make the endpoint, and customers at Stripe and here; their ids."""
     WebhookEndpoint.objects.get_or_create(
         id="we_bench",
         defaults={
@@ -70,4 +74,7 @@ def fill(customers: int) -> list[str]:
 if __name__ == "__main__":
     import sys
 
-    print("\n".join(fill(int(sys.argv[1]))))
+    if len(sys.argv) == 1:
+        migrate()
+    else:
+        print("\n".join(fill(int(sys.argv[1]))))

@@ -12,7 +12,7 @@ from bench.baselines.django_project import configure
 if not settings.configured:
     configure(
         __name__,
-        "bench_drf",
+        "run_drf",
         ["rest_framework", "rest_framework_api_key"],
         REST_FRAMEWORK={
             "DEFAULT_THROTTLE_RATES": {"key": "1000000000/min"},

@@ -110,7 +110,7 @@ class StripeCustomer(Base):
 
 
 app = FastAPI()
-engine = create_engine(os.environ["BENCH_SEEDS_URL"], pool_size=THREADS, max_overflow=0)
+engine = create_engine(os.environ["BENCH_SEEDS_URL"], pool_size=THREADS, max_overflow=THREADS)
 sessions = sessionmaker(engine)
 cache = redis.Redis.from_url(os.environ["REDIS_URL"])
 

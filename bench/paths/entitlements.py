@@ -2,47 +2,69 @@
 
 import random
 
-from bench import data
+from bench import data, shots
+from bench.ask import ask, must
 from bench.field import Field
 from bench.gun import Plan, request
-from bench.paths import shots
-from bench.rounds import Contender, Figures, table
+from bench.record import Finding
+from bench.rounds import Contender
 
-ASKED_ABOUT = 20_000  # users, or all if there are fewer
-WARM_FOR_THEM = 500  # few enough that all of theirs are in Redis before the first round
-LIMIT, SEEDS = "bare granian", "seeds' design"
+ASKED_ABOUT = 10_000  # users, or all if there are fewer
+FEW = 500  # users for the slow: all of theirs are in Redis before the first round
 PATH = "/api/v1/entitlements?user_id=user_{}"
 
 
-def measure(field: Field) -> str:
-    """One table for each number of consumers."""
-    return "\n".join(_measure(field, count) for count in field.sizes.consumers)
-
-
-def _measure(field: Field, consumers: int) -> str:
-    field.furnish(consumers)
+def measure(field: Field) -> Finding:
+    consumers = field.place.consumers
     users = random.Random(1).sample(range(consumers), min(consumers, ASKED_ABOUT))
     answers = data.answers_of(users)
-    ours = [
-        (request("GET", PATH.format(user), shots.with_app_key()), body) for user, body in answers
-    ]
-    theirs = [
-        (request("GET", PATH.format(user), shots.with_app_key()), b'"feature_code":"exports"')
-        for user in users[:WARM_FOR_THEM]
-    ]
-    plan, their_plan = Plan(shots.share_of(ours)), Plan(shots.share_of(theirs), exact=False)
+    plan = Plan(shots.share_of([(get(user), body) for user, body in answers]))
     body = answers[0][1]
+    raw = request("GET", field.bare_path(body), shots.with_app_key())
     contenders = [
-        Contender(LIMIT, field.bare(body), Plan(shots.always("GET", PATH.format(0), body))),
+        Contender("bare granian", field.bare(), Plan(shots.always(raw, body))),
         Contender("PostgreSQL each time", field.ours(PUSH_CACHE="false"), plan),
-        Contender("push cache", field.ours(PUSH_CACHE="true"), plan),
-        *([Contender(SEEDS, field.seeds(), their_plan)] if field.baselines else []),
+        Contender("push cache", field.ours(PUSH_CACHE="true"), plan, warm_up=len(users)),
+        *_others(field, answers[:FEW]),
     ]
-    # Every answer is asked for once before: the cache is warm, theirs and ours.
-    found = field.run(contenders, warm_up=len(users))
-    told = table(f"Entitlements, {consumers:,} consumers", found, limit=LIMIT, seeds=SEEDS)
-    return told + _hits(field, contenders[2], found["push cache"])
+    for one in contenders[1:3]:
+        _prove_ours(one.program.port, *answers[0])
+    # Every answer is asked for once before where there is a cache, theirs and ours.
+    figures = field.run(contenders)
+    return Finding("entitlements", str(field.place), "Entitlements of one user", figures)
 
 
-def _hits(field: Field, contender: Contender, figures: Figures) -> str:
-    return ""
+def get(user: int, key: str = data.APP_KEY) -> bytes:
+    headers = [("X-API-Key", key), shots.THROUGH_TLS]
+    return request("GET", PATH.format(user), headers)
+
+
+def _others(field: Field, answers: list[tuple[int, bytes]]) -> list[Contender]:
+    if not field.baselines:
+        return []
+    shown = b'"feature_code":"exports"'
+    ours = shots.share_of([(get(user), body) for user, body in answers])
+    theirs = shots.share_of([(get(user), shown) for user, _ in answers])
+    _prove_seeds(field.seeds().port, answers[0][0])
+    return [
+        Contender("Django, no front door", field.ours(FRONT_DOOR="false"), Plan(ours)),
+        Contender("seeds' design", field.seeds(), Plan(theirs, exact=False), warm_up=FEW),
+    ]
+
+
+def _prove_ours(port: int, user: int, body: bytes) -> None:
+    for _ in range(3):  # by Django, from PostgreSQL, from memory
+        must(ask(port, get(user)).body == body, "ours answers with the stored answer")
+    refused = ask(port, get(user, "sk_bench_another_key"))
+    must(refused.status == 401, "ours refuses an unknown key", refused)
+
+
+def _prove_seeds(port: int, user: int) -> None:
+    for _ in range(2):  # from PostgreSQL, from Redis
+        reply = ask(port, get(user))
+        must(reply.status == 200, "the seeds' design answers", reply)
+        shown = [(one["feature_code"], one["active"]) for one in reply.json()["entitlements"]]
+        both = [("api_calls", True), ("exports", True)]
+        must(sorted(shown) == both, "the seeds' design shows both features", reply)
+    refused = ask(port, get(user, "sk_bench_another_key"))
+    must(refused.status == 401, "the seeds' design refuses an unknown key", refused)

@@ -1,64 +1,82 @@
 """The push cache's hit rate, and what it is worth: by how many users there are to ask about.
 
 Seed 002's question. Users are drawn with a skew, as in real life: a few are asked about all the
-time, most hardly ever. A hit is a request about which PostgreSQL was not asked; each of the changes
-meanwhile takes one answer out of every process.
+time, most hardly ever. A miss is a question to PostgreSQL, as /metrics tells it; each of the
+changes meanwhile takes one answer out of every process.
 """
 
 import random
+import re
 import statistics
 import threading
-import time
 
-from bench import data
-from bench.field import Field, load
-from bench.gun import Plan, fire, request
-from bench.paths import shots
+from bench import data, shots
+from bench.ask import ask, must
+from bench.field import Field
+from bench.gun import Plan, request
+from bench.paths.entitlements import get
+from bench.record import Finding
+from bench.servers import Program
 
-REQUESTS = 20_000  # drawn, then sent again and again
+REQUESTS = 100_000  # drawn; sent again from the beginning when they are used up
 # How uneven: shape of the Pareto distribution by which users are drawn; None: all alike.
 SKEWS = {"a few users make most requests": 0.3, "all users alike": None}
 CHANGES = (0, 20)  # a second
-ASKED = "SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'entitlements_answer'"
+MISSES = re.compile(rb'latchkey_front_door_statements_total{statement="ready_answer"} (\S+)')
+ASKED = re.compile(
+    rb'latchkey_http_requests_total{method="GET",route="entitlements",status="200"} (\S+)'
+)
 
 
-def measure(field: Field) -> str:
-    """Hit rate and speed, from a cold cache on."""
-    consumers = field.sizes.consumers[min(1, len(field.sizes.consumers) - 1)]
-    field.furnish(consumers)
-    lines = [
-        f"\n**Hit rate of the push cache, {consumers:,} consumers, first seconds after a start** "
-        f"(load {load()})\n",
-        "| users | changes a second | hit rate | per s | p50 ms | p99 ms |",
-        "|---|---|---|---|---|---|",
-    ]
+def measure(field: Field) -> Finding:
+    """From a cold cache on, and when it has run for a while."""
+    figures = {}
     for name, skew in SKEWS.items():
         for changes in CHANGES:
-            lines.append(f"| {name} | {changes} | {_row(field, consumers, skew, changes)} |")
-    return "\n".join(lines)
+            figures[f"{name}, {changes} changes a second"] = _row(field, skew, changes)
+    return Finding("hits", str(field.place), "Hit rate of the push cache", figures, kind="hits")
 
 
-def _row(field: Field, consumers: int, skew: float | None, changes: int) -> str:
+def _row(field: Field, skew: float | None, changes: int) -> dict[str, float]:
+    consumers = field.place.consumers
     drawn = _drawn(consumers, skew, min(REQUESTS, consumers * 4))
     # The version is part of an answer, and changes with it: only that it is the right user's.
-    asked = [(request("GET", _path(user), shots.with_app_key()), _marker(user)) for user in drawn]
-    program = field.servers.serve_wsgi("latchkey", "config.wsgi:application", PUSH_CACHE="true")
+    plan = Plan(shots.share_of([(get(user), b'"user_id":"user_%d"' % user) for user in drawn]))
+    program = field.ours(PUSH_CACHE="true")
+    must(ask(program.port, get(0)).status == 200, "it answers")
     end = threading.Event()
     writer = threading.Thread(target=_change, args=(consumers, changes, end))
     writer.start()
     try:
-        before = _times_asked()
-        plan = Plan(shots.share_of(asked), exact=False)
-        seconds = field.sizes.seconds * field.sizes.rounds
-        fired = fire(program.port, plan, connections=field.sizes.connections, seconds=seconds)
+        cold = _phase(field, program, plan)
+        warm = _phase(field, program, plan)
     finally:
         end.set()
         writer.join()
-    field.servers.end(program)  # its figures are written when it disconnects
-    asked_for = _times_asked() - before
+    field.end(program)
+    return {**{f"cold_{name}": value for name, value in cold.items()}, **warm}
+
+
+def _phase(field: Field, program: Program, plan: Plan) -> dict[str, float]:
+    before = _told(program)
+    inexact = Plan(plan.shots, exact=False)
+    seconds = field.sizes.seconds * field.sizes.rounds
+    fired = field.fire(program, inexact, seconds=seconds)
+    after = _told(program)
     cuts = statistics.quantiles(fired.latencies, n=100)
-    rate = max(0.0, 1 - asked_for / fired.count)
-    return f"{rate:.1%} | {fired.rate:,.0f} | {cuts[49] * 1000:.2f} | {cuts[98] * 1000:.1f}"
+    hits = 1 - (after[0] - before[0]) / max(1.0, after[1] - before[1])
+    return {
+        **{"hit_rate": hits, "per_s": fired.rate},
+        **{"p50_ms": cuts[49] * 1000, "p99_ms": cuts[98] * 1000},
+    }
+
+
+def _told(program: Program) -> tuple[float, float]:
+    """Misses and answers, as Prometheus reads them."""
+    text = ask(program.port, request("GET", "/metrics", [shots.THROUGH_TLS])).body
+    found = [pattern.search(text) for pattern in (MISSES, ASKED)]
+    misses, asked = (float(one.group(1)) if one else 0.0 for one in found)
+    return misses, asked
 
 
 def _drawn(consumers: int, skew: float | None, count: int) -> list[int]:
@@ -68,31 +86,13 @@ def _drawn(consumers: int, skew: float | None, count: int) -> list[int]:
     return [int(dice.paretovariate(skew)) % consumers for _ in range(count)]
 
 
-def _path(user: int) -> str:
-    return f"/api/v1/entitlements?user_id=user_{user}"
-
-
-def _marker(user: int) -> bytes:
-    return b'"user_id":"user_%d"' % user
-
-
-def _times_asked() -> int:
-    """How often PostgreSQL looked up an answer, by its own count."""
-    from django.db import connection
-
-    time.sleep(0.3)  # a session that ended reports a moment later
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")
-        cursor.execute(ASKED)
-        return int(cursor.fetchone()[0] or 0)
-
-
 def _change(consumers: int, a_second: int, end: threading.Event) -> None:
     """Change answers of users, until the end."""
     from django.db import connection
 
     if not a_second:
         return
+    data.use(connection.settings_dict["NAME"])
     with connection.cursor() as cursor:
         # What a service's write does to the caches; the next recomputation takes it back.
         while not end.wait(1 / a_second):

@@ -1,6 +1,6 @@
 """Many subscriptions with planted differences: all found, named, and mended.
 
-`make prove` plants fifty among 5,000; `bench.reconcile` measures what comparing costs.
+`make prove` plants fifty among 5,000; `bench.apart.reconcile` measures what comparing costs.
 """
 
 import os

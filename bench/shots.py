@@ -27,10 +27,9 @@ def share_of(shots: Sequence[Shot]) -> Shots:
     return lambda part, parts: shots[part::parts]
 
 
-def always(method: str, path: str, answer: bytes, body: bytes = b"") -> Shots:
+def always(raw: bytes, answer: bytes) -> Shots:
     """One request again and again."""
-    headers = [JSON] if body else []
-    return share_of([(request(method, path, headers, body), answer)] * 64)
+    return share_of([(raw, answer)] * 64)
 
 
 def new_ids(count: int) -> list[str]:
@@ -51,7 +50,7 @@ def events(
     size: int,
     users: int,
     told: Callable[[str, str], dict[str, object]],
-    answer: Callable[[int], bytes],
+    answer: bytes,
     enveloped: str = "",
 ) -> Shots:
     """`count` requests of `size` new events each, spread over the users; 0: one by itself."""
@@ -66,15 +65,13 @@ def events(
                 batch.append(told(ids[place], f"user_{(place * parts + part) % users}"))
             body: object = batch if size else batch[0]
             raw = orjson.dumps({enveloped: body} if enveloped and size else body)
-            shots.append((request("POST", path, with_app_key(JSON), raw), answer(each)))
+            shots.append((request("POST", path, with_app_key(JSON), raw), answer))
         return shots
 
     return made
 
 
-def stripe_events(
-    path: str, *, count: int, customers: Sequence[str], answer: Callable[[str], bytes]
-) -> Shots:
+def stripe_events(path: str, *, count: int, customers: Sequence[str], answer: bytes) -> Shots:
     """Signed events about customers of Stripe's, each with an id of its own."""
 
     def made(part: int, parts: int) -> list[Shot]:
@@ -87,7 +84,7 @@ def stripe_events(
             signed = hmac.new(SECRET.encode(), f"{at}.".encode() + body, hashlib.sha256)
             signature = ("Stripe-Signature", f"t={at},v1={signed.hexdigest()}")
             headers = [JSON, THROUGH_TLS, signature]
-            shots.append((request("POST", path, headers, body), answer(name)))
+            shots.append((request("POST", path, headers, body), answer))
         return shots
 
     return made

@@ -1,7 +1,7 @@
 """How fast is a webhook acknowledged, also when Stripe is slow and Redis hangs?
 
-`make bench` runs it: granian with two processes as in the Dockerfile, DEBUG off, a durable
-PostgreSQL, one connection per request as Stripe makes them, signed events that differ.
+`make bench ARGS=pace` runs it: granian with two processes as in the Dockerfile, DEBUG off, a
+durable PostgreSQL, one connection per request as Stripe makes them, signed events that differ.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _numbers = itertools.count()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.webhook_receipt", description=__doc__)
+    parser = argparse.ArgumentParser(prog="bench.apart.pace", description=__doc__)
     parser.add_argument("--rate", type=float, default=20, help="events a second")
     parser.add_argument("--seconds", type=float, default=30, help="for each of the cases")
     options = parser.parse_args()

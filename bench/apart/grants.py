@@ -1,6 +1,6 @@
 """What does it cost to give grants to many at once, with bad lines among them?
 
-Run it as `LINES=10000 python -m pytest -q -s bench/grants.py`: as CSV, from the text
+Run it as `LINES=10000 python -m pytest -q -s bench/apart/grants.py`: as CSV, from the text
 to the last grant, every twentieth line bad.
 """
 
