@@ -198,7 +198,7 @@ STRIPE_LIVE_SECRET_KEY = STRIPE_SECRET_KEY if STRIPE_LIVE_MODE else ""
 RECONCILIATION_ENABLED = env.bool("RECONCILIATION_ENABLED", default=True)
 # The hour of the day, in UTC, from which on the day's run starts.
 RECONCILIATION_SCHEDULE_HOUR = env.int("RECONCILIATION_SCHEDULE_HOUR", default=3)
-# Charges, refunds and invoices of so many days; customers and subscriptions always all of them.
+# Charges, refunds and invoices of so many days; customers, subscriptions, disputes always all.
 RECONCILIATION_DAYS_BACK = env.int("RECONCILIATION_DAYS_BACK", default=7)
 # Kinds of difference that the nightly run repairs by itself; "all"; empty: it only looks.
 RECONCILIATION_REPAIR_KINDS = env.list("RECONCILIATION_REPAIR_KINDS", default=[])

@@ -10,7 +10,6 @@ from django.db.models import Min
 
 from billing import gateway
 from billing.models import (
-    Dispute,
     Drift,
     DriftState,
     Invoice,
@@ -47,7 +46,7 @@ def begin(hold: Hold, clock: Clock) -> None:
         for kind in ("customer", "subscription")
     ) + sum(
         rows.objects.filter(**_of_project(hold), **_since(hold, "created_at__gte")).count()
-        for rows in (Payment, Refund, Dispute, Invoice)
+        for rows in (Payment, Refund, Invoice)
     )
     with transaction.atomic():
         listing.forget(batch=hold.run.public_id)

@@ -136,6 +136,22 @@ def test_mistakes_about_paused_and_disputed_sales_are_found_named_and_mended(sho
     assert look().found == 0
 
 
+def test_a_bank_that_decides_weeks_later_is_heard(shop, settle, look):
+    books = Books(shop)
+    shop.sell_to("alice")
+    found = books.dispute("alice")
+    shop.sync("alice")
+    shop.clock.advance(days=20)
+    close_dispute(books.sandbox, found, won=False)
+    settle()
+
+    look(days_back=7)
+
+    assert list(Drift.objects.values_list("kind", "field", "ours", "stripes")) == [
+        (DISPUTE, "status", "needs_response", "lost")
+    ]
+
+
 def test_a_lost_purchase_is_closed_and_one_that_was_won_is_open(
     alice, bob, lifetime, bought_once, clock, settle, look, settings
 ):
