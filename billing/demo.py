@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import jwt
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import transaction
@@ -16,13 +17,18 @@ from billing.demo_logins import Logins
 from billing.demo_people import invite_people
 from billing.models import RefundBudget, RefundLimit
 from config.errors import Conflict, DomainError
-from keystore.models import Project
+from keystore import issuers
+from keystore.models import Project, TokenIssuer
+from keystore.seal import Unsealable, unseal
 from keystore.services import import_key
 
 FILE = "catalog/space_journal.yaml"
 APP_NAME = "space_journal_backend"
 APP_KEY = "sk_demo_space_journal"  # public knowledge: it opens nothing but demo data
 ACTOR = "system"
+TOKENS_OF = "https://sign-in.space-journal.example"
+TOKEN_SECRET = "jwt_secret"  # its name in the file of the logins
+TOKEN_LIFE = timedelta(days=30)
 
 
 class DemoRefused(Conflict):
@@ -59,6 +65,7 @@ def build_demo(*, logins: Logins, clock: Callable[[], datetime]) -> DemoReport:
     report = DemoReport(project)
     _make_app(project, clock())
     _allow_refunds(project)
+    _accept_tokens(project, logins, clock())
     logins.make_all()
     try:
         seed_prices(spec)
@@ -71,6 +78,43 @@ def build_demo(*, logins: Logins, clock: Callable[[], datetime]) -> DemoReport:
             "prices are in the tables. Run `make demo` again when it answers."
         )
     return report
+
+
+def _accept_tokens(project: Project, logins: Logins, at: datetime) -> None:
+    """The demo's sign-in service, whose secret is JWT_SECRET or one of this checkout."""
+    if not settings.JWT_SECRET and TOKEN_SECRET not in logins.known:
+        logins.keep(TOKEN_SECRET, issuers.new_secret())
+    secret = settings.JWT_SECRET or logins.known[TOKEN_SECRET]
+    terms = {"issuer": TOKENS_OF, "audience": project.slug}
+    row = TokenIssuer.objects.filter(**terms).first()
+    if row is None:
+        issuers.make_issuer(project=project, secret=secret, actor=ACTOR, at=at, **terms)
+    elif secret not in _secrets_of(row):
+        issuers.roll_secret(
+            issuer=row, secret=secret, overlap=timedelta(0), actor=ACTOR, reason="demo", at=at
+        )
+
+
+def _secrets_of(row: TokenIssuer) -> list[str]:
+    try:
+        return [unseal(row.sealed_secret)]
+    except Unsealable:
+        return []
+
+
+def demo_token(*, project: Project, logins: Logins, at: datetime) -> str:
+    """A token of ada's, good for a month; "" before the demo's data are made."""
+    secret = settings.JWT_SECRET or logins.known.get(TOKEN_SECRET, "")
+    if not secret:
+        return ""
+    said = {
+        "iss": TOKENS_OF,
+        "aud": project.slug,
+        "sub": "ada",
+        "iat": int(at.timestamp()),
+        "exp": int((at + TOKEN_LIFE).timestamp()),
+    }
+    return jwt.encode(said, secret, algorithm="HS256")
 
 
 def _allow_refunds(project: Project) -> None:

@@ -78,9 +78,9 @@ curl -s -X POST {web}/billing/create-checkout-session \\
   }}'"""
 
 
-def walk_of(*, project: Project, price_id: str, logins: Logins, web: str) -> str:
+def walk_of(*, project: Project, price_id: str, logins: Logins, web: str, token: str = "") -> str:
     """The whole text; `web` is where the service answers, such as http://127.0.0.1:8000."""
-    steps = [*_steps(project, price_id, web), *_key_steps(logins, web)]
+    steps = [*_steps(project, price_id, web), *_key_steps(logins, web), *_token_steps(token, web)]
     shown = "\n\n".join(f"# {title}\n{command}" for title, command in steps)
     return f"{_logins(logins, web)}\n\n{_keys(logins)}\n\nA walk, to paste:\n\n{shown}\n"
 
@@ -127,3 +127,10 @@ def _key_steps(logins: Logins, web: str) -> list[tuple[str, str]]:
     return [
         ("The gateway asks who calls with ada's key", f'curl -H "X-API-Key: {key}" {web}/whoami')
     ]
+
+
+def _token_steps(token: str, web: str) -> list[tuple[str, str]]:
+    if not token:
+        return []
+    asked = f'curl -H "Authorization: Bearer {token}" {web}/api/v1/consumers/ada'
+    return [("ada herself asks who she is, with a token of the sign-in service", asked)]

@@ -174,6 +174,7 @@ UNFOLD = {
                     _page("Projects", "domain", "keystore.project"),
                     _page("Apps", "dns", "keystore.app"),
                     _page("APIs", "api", "keystore.api"),
+                    _page("Sign-in services", "fingerprint", "keystore.tokenissuer"),
                     _page("Plans", "sell", "entitlements.plan"),
                     _page("Features", "toggle_on", "entitlements.feature"),
                     _page("Meters", "speed", "metering.meter"),

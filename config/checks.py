@@ -15,6 +15,8 @@ TAG = "latchkey"
 LEAST_SECRET_BYTES = 32
 # Printed in our own files for use with the sandbox: everybody can sign with them.
 KNOWN_WEBHOOK_SECRETS = {"whsec_placeholder", "whsec_compose"}
+KNOWN_TOKEN_SECRETS = ("your-secret", "your_secret", "change-me", "changeme", "secret")
+LEAST_KINDS = 8  # of characters: "aaaa..." is long and no secret
 TOLERANCE_SECONDS = range(1, 301)
 
 Rule = Callable[[], Iterator[CheckMessage]]
@@ -43,6 +45,16 @@ def check_stored_stripe_keys(
 ) -> list[CheckMessage]:
     """dj-stripe would store Stripe keys in clear; ours come from the environment alone."""
     return [message for alias in databases or () for message in _stored_keys(alias)]
+
+
+@register(TAG, Tags.database)
+def check_token_issuers(
+    app_configs: Sequence[AppConfig] | None = None,
+    databases: Sequence[str] | None = None,
+    **options: Any,
+) -> list[CheckMessage]:
+    """A secret that was put into the table by hand, or sealed under a key that is gone."""
+    return [message for alias in databases or () for message in _weak_issuers(alias)]
 
 
 def webhook_secrets() -> Iterator[CheckMessage]:
@@ -167,6 +179,20 @@ def hooks() -> Iterator[CheckMessage]:
         )
 
 
+def token_secret() -> Iterator[CheckMessage]:
+    secret = settings.JWT_SECRET
+    if secret and (
+        len(secret.encode()) < LEAST_SECRET_BYTES
+        or len(set(secret)) < LEAST_KINDS
+        or secret.lower().startswith(KNOWN_TOKEN_SECRETS)
+    ):
+        yield Error(
+            "JWT_SECRET can be guessed: whoever does signs in as anybody.",
+            hint="Set JWT_SECRET to the output of `openssl rand -base64 48`, or remove it.",
+            id="latchkey.E016",
+        )
+
+
 RULES: tuple[Rule, ...] = (
     webhook_secrets,
     server_secrets,
@@ -175,6 +201,7 @@ RULES: tuple[Rule, ...] = (
     times,
     staff_sessions,
     hooks,
+    token_secret,
 )
 
 
@@ -191,6 +218,33 @@ def _stored_keys(alias: str) -> Iterator[CheckMessage]:
             hint="Delete the rows; the key belongs in STRIPE_SECRET_KEY alone.",
             id="latchkey.E013",
         )
+
+
+def _weak_issuers(alias: str) -> Iterator[CheckMessage]:
+    from keystore.models import Algorithm, TokenIssuer  # settings are checked before apps load
+
+    rows = TokenIssuer.objects.using(alias).filter(disabled_at=None, algorithm=Algorithm.HS256)
+    try:
+        sealed = list(rows.values_list("public_id", "sealed_secret"))
+    except DatabaseError:
+        return  # before the first migration there is no such table
+    for public_id, secret in sealed:
+        if not _is_strong(bytes(secret)):
+            yield Error(
+                f"The secret of the token issuer {public_id} is too short or cannot be unsealed.",
+                hint="Put the SECRET_KEY that it was stored under into SECRET_KEY_FALLBACKS, or "
+                f"run `manage.py issuers roll {public_id} --overlap-hours 0`.",
+                id="latchkey.E017",
+            )
+
+
+def _is_strong(sealed: bytes) -> bool:
+    from keystore.seal import Unsealable, unseal
+
+    try:
+        return len(unseal(sealed).encode()) >= LEAST_SECRET_BYTES
+    except Unsealable:
+        return False
 
 
 def _is_webhook_secret(secret: str) -> bool:

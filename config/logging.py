@@ -26,7 +26,8 @@ PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # A checkout session's id opens the page on which the buyer's key is handed over.
     (re.compile(r"(?<![A-Za-z0-9])cs_(test|live)_[A-Za-z0-9]{6,}"), rf"cs_\1_{SCRUBBED}"),
     (re.compile(r"\b(bearer|basic)\s+[^\s\"',;]+", re.I), rf"\1 {SCRUBBED}"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), SCRUBBED),  # a JSON web token
+    # A JSON web token, whole or cut off: an object in base64, and the parts after it.
+    (re.compile(r"(?<![A-Za-z0-9])(eyJ|eyA|ew[0ko])[\w-]{9,}(\.[\w-]*){0,4}"), SCRUBBED),
     (re.compile(r"(://[^\s/:@]*):[^\s/@]+@"), rf"\1:{SCRUBBED}@"),  # a password in an address
 )
 

@@ -20,6 +20,8 @@ environ.Env.read_env(paths.SECRETS)  # made by `make run`, absent in production
 
 # --- Django -----------------------------------------------------------------------------------
 SECRET_KEY = env("SECRET_KEY")
+# The demo's tokens are signed with it; other projects' issuers are rows (`manage.py issuers`).
+JWT_SECRET = env("JWT_SECRET", default="")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])

@@ -4,20 +4,29 @@ The token names its issuer and audience; they lead to one TokenIssuer, which say
 of algorithm and which keys it is checked. Nothing that the token says of itself decides that.
 """
 
+import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from keystore.callers import EndUser
 from keystore.errors import InvalidToken
 from keystore.ids import CONSUMER_ID
-from keystore.keysets import public_key
+from keystore.keysets import KeySetUnavailable, public_key
 from keystore.models import Algorithm, Consumer, TokenIssuer
-from keystore.seal import unseal
+from keystore.seal import Unsealable, unseal
+
+logger = logging.getLogger(__name__)
 
 LONGEST_TOKEN = 8192
 LONGEST_ID = 255
+LONGEST_ADDRESS = 254
+SHORTEST_HEADER = 12
+OBJECTS = ("eyJ", "eyA", "ew")  # how an object begins in base64, with a space or a line end too
 LEEWAY = timedelta(seconds=30)  # clocks differ
 LONGEST_LIFE = timedelta(days=31)
 REQUIRED = ["exp", "iat", "sub", "aud", "iss"]
@@ -29,8 +38,11 @@ Claims = dict[str, Any]
 
 
 def looks_like_token(text: str) -> bool:
-    """Whether it has the three parts of a signed token; no key of ours has a dot."""
-    return text.count(".") == 2
+    """Whether it is made as a signed token is: three parts, the first of them an object. A key
+    that was taken over may have dots too.
+    """
+    first = text.partition(".")[0]
+    return text.count(".") == 2 and len(first) >= SHORTEST_HEADER and first.startswith(OBJECTS)
 
 
 def read_token(*, token: str, at: datetime) -> EndUser:
@@ -49,6 +61,8 @@ def _unverified(token: str) -> tuple[Claims, Claims]:
         said = jwt.decode(token, options={"verify_signature": False})
     except UNREADABLE as problem:
         raise InvalidToken("This is not a JSON Web Token.") from problem
+    if "crit" in header:
+        raise InvalidToken("The token's crit demands what nobody here understands.")
     if str(header.get("typ", "")).lower() not in TYPES:
         raise InvalidToken("The token's typ says that it is made for something else.")
     return header, said
@@ -59,7 +73,7 @@ def _issuer_of(said: Claims) -> TokenIssuer:
     named: list[Any] = audiences if isinstance(audiences, list) else [audiences]
     if not isinstance(said.get("iss"), str) or not all(isinstance(one, str) for one in named):
         raise InvalidToken("The token needs the claims iss and aud, as text.")
-    if "\x00" in said["iss"] + "".join(named):
+    if not (said["iss"] + "".join(named)).isprintable():  # no control, no half of a character
         raise InvalidToken("The token's iss or aud is not text.")
     found = TokenIssuer.objects.select_related("project").filter(
         issuer=said["iss"], audience__in=named, disabled_at=None
@@ -99,9 +113,7 @@ def _verified(token: str, header: Claims, issuer: TokenIssuer, at: datetime) -> 
 def _keys(issuer: TokenIssuer, header: Claims, at: datetime) -> list[Any]:
     """What may have signed it, by the issuer's family alone."""
     if issuer.algorithm == Algorithm.HS256:
-        is_rolling = issuer.previous_until is not None and at < issuer.previous_until
-        sealed = [issuer.sealed_secret, *([issuer.sealed_previous_secret] if is_rolling else [])]
-        return [unseal(one).encode() for one in sealed]
+        return _secrets(issuer, at)
     kid = header.get("kid")
     if kid is not None and not isinstance(kid, str):
         raise InvalidToken("The token's kid is not text.")
@@ -109,6 +121,20 @@ def _keys(issuer: TokenIssuer, header: Claims, at: datetime) -> list[Any]:
     if found is None:
         raise InvalidToken("The token names a key that its issuer does not publish.")
     return [found]
+
+
+def _secrets(issuer: TokenIssuer, at: datetime) -> list[bytes]:
+    """The secret, and while it is being rolled the one before."""
+    is_rolling = issuer.previous_until is not None and at < issuer.previous_until
+    sealed = [issuer.sealed_secret, *([issuer.sealed_previous_secret] if is_rolling else [])]
+    opened = []
+    for one in sealed:
+        with suppress(Unsealable):
+            opened.append(unseal(one).encode())
+    if not opened:
+        logger.error("The secret of the issuer %s cannot be unsealed.", issuer.public_id)
+        raise KeySetUnavailable("The secret of this sign-in service cannot be read: tell us.")
+    return opened
 
 
 def _end_user(issuer: TokenIssuer, claims: Claims) -> EndUser:
@@ -121,7 +147,9 @@ def _end_user(issuer: TokenIssuer, claims: Claims) -> EndUser:
     if int(claims["exp"]) - issued_at > LONGEST_LIFE.total_seconds():
         raise InvalidToken(f"The token lives for more than {LONGEST_LIFE.days} days.")
     known = Consumer.objects.filter(project=issuer.project, external_id=external_id).first()
-    if known and known.tokens_since and issued_at < known.tokens_since.timestamp():
+    if _was_before(issued_at, issuer.tokens_since):
+        raise InvalidToken("Everybody was signed out: sign in again.")
+    if known and _was_before(issued_at, known.tokens_since):
         raise InvalidToken("This person was signed out: sign in again.")
     return EndUser(
         project=issuer.project,
@@ -132,11 +160,21 @@ def _end_user(issuer: TokenIssuer, claims: Claims) -> EndUser:
     )
 
 
+def _was_before(issued_at: int, signed_out_at: datetime | None) -> bool:
+    return signed_out_at is not None and issued_at < signed_out_at.timestamp()
+
+
 def _address(claims: Claims) -> str:
-    """The e-mail address, unless the provider says that nobody has proved it."""
+    """The e-mail address, unless it is none or the provider says that nobody has proved it."""
     address = claims.get("email")
-    proved = claims.get("email_verified", True) is True
-    return address if isinstance(address, str) and proved else ""
+    if claims.get("email_verified", True) is not True or not isinstance(address, str):
+        return ""
+    try:
+        is_sane = len(address) <= LONGEST_ADDRESS and address.isprintable()
+        validate_email(address if is_sane else "")
+    except ValidationError:
+        return ""
+    return address
 
 
 def _roles(issuer: TokenIssuer, claims: Claims) -> set[str]:

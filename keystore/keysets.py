@@ -9,6 +9,7 @@ from typing import Any
 
 import jwt
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
 from django.db.models import Q
 
 from config.errors import Unavailable
@@ -22,7 +23,14 @@ SECONDS = 3.0  # a request waits for it
 MOST_BYTES = 64 * 1024
 MOST_KEYS = 50
 SMALLEST_RSA_BITS = 2048
+LARGEST_RSA_BITS = 8192  # larger ones take long to check a signature with
+LARGEST_EXPONENT = 2**32 - 1
+LONGEST_KID = 255
+LONGEST_NUMBER = 2048  # characters: more than the largest modulus takes
+MOST_LOOKED_AT = 4 * MOST_KEYS
 KEY_TYPE = {Algorithm.RS256: "RSA", Algorithm.ES256: "EC"}
+MEMBERS = {Algorithm.RS256: ("kty", "n", "e"), Algorithm.ES256: ("kty", "crv", "x", "y")}
+PRIVATE = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 
 class KeySetUnavailable(Unavailable):
@@ -57,29 +65,58 @@ def _may_ask(issuer: TokenIssuer, at: datetime) -> bool:
 
 def _read(issuer: TokenIssuer, at: datetime) -> None:
     try:
-        body = sender.fetch(url=issuer.jwks_url, seconds=SECONDS, most_bytes=MOST_BYTES)
-        found = orjson.loads(body)
-    except (Unavailable, orjson.JSONDecodeError):
+        usable = fetch_keys(url=issuer.jwks_url, algorithm=Algorithm(issuer.algorithm))
+    except Unavailable:
         return  # what was read before stays, and ages
-    keys = found.get("keys") if isinstance(found, dict) else None
-    if not isinstance(keys, list):
-        return
-    usable = [key for key in keys if _is_usable(key, Algorithm(issuer.algorithm))][:MOST_KEYS]
+    if not usable and (issuer.jwks or {}).get("keys"):
+        return  # a provider that publishes nothing for a moment does not lock everybody out
     issuer.jwks, issuer.jwks_read_at = {"keys": usable}, at
     issuer.save(update_fields=["jwks", "jwks_read_at"])
 
 
-def _is_usable(key: Any, algorithm: Algorithm) -> bool:
-    """A public key of the issuer's one family that signs; anything else in the set is ignored."""
-    if not isinstance(key, dict) or key.get("kty") != KEY_TYPE[algorithm]:
-        return False
-    if key.get("use", "sig") != "sig" or key.get("alg", algorithm) != algorithm or "d" in key:
-        return False
+def fetch_keys(*, url: str, algorithm: Algorithm) -> list[dict[str, str]]:
+    """The keys of one family that are published at `url`. Raises Unavailable: no key set there."""
+    body = sender.fetch(url=url, seconds=SECONDS, most_bytes=MOST_BYTES)
     try:
-        parsed = jwt.PyJWK.from_dict(key, algorithm=algorithm).key
-    except (jwt.PyJWTError, ValueError, TypeError):
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError as problem:
+        raise Unavailable(f"{url} does not answer with JSON.") from problem
+    keys = found.get("keys") if isinstance(found, dict) else None
+    if not isinstance(keys, list):
+        raise Unavailable(f"{url} does not answer with a key set.")
+    usable = [_usable(key, algorithm) for key in keys[:MOST_LOOKED_AT]]
+    return [key for key in usable if key is not None][:MOST_KEYS]
+
+
+def _usable(key: Any, algorithm: Algorithm) -> dict[str, str] | None:
+    """What is kept of a public key of the family that signs; None for anything else in the set."""
+    if not isinstance(key, dict) or key.get("kty") != KEY_TYPE[algorithm]:
+        return None
+    if key.get("use", "sig") != "sig" or key.get("alg", algorithm) != algorithm:
+        return None
+    operations = key.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations or PRIVATE & key.keys():
+        return None
+    kept = {name: key[name] for name in (*MEMBERS[algorithm], "kid") if name in key}
+    if not all(_is_plain(name, text) for name, text in kept.items()):
+        return None
+    return kept if _is_strong(kept, algorithm) else None
+
+
+def _is_plain(name: str, text: Any) -> bool:
+    longest = LONGEST_KID if name == "kid" else LONGEST_NUMBER
+    return isinstance(text, str) and text.isascii() and text.isprintable() and len(text) <= longest
+
+
+def _is_strong(kept: dict[str, str], algorithm: Algorithm) -> bool:
+    try:
+        parsed = jwt.PyJWK.from_dict(kept, algorithm=algorithm).key
+    except (jwt.PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
         return False
-    return algorithm != Algorithm.RS256 or parsed.key_size >= SMALLEST_RSA_BITS
+    if algorithm == Algorithm.ES256:
+        return kept["crv"] == "P-256"
+    exponent = parsed.public_numbers().e
+    return SMALLEST_RSA_BITS <= parsed.key_size <= LARGEST_RSA_BITS and exponent <= LARGEST_EXPONENT
 
 
 def _named(issuer: TokenIssuer, kid: str | None) -> jwt.PyJWK | None:

@@ -6,6 +6,8 @@ import hashlib
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
+Unsealable = InvalidToken  # not sealed by us, or under a secret key that we have no more
+
 
 def seal(text: str) -> bytes:
     """`text`, readable only with the service's secret key."""

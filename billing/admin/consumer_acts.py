@@ -1,18 +1,45 @@
-"""What staff do for a consumer as a whole: issue a key."""
+"""What staff do for a consumer as a whole: issue a key, sign them out."""
 
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from unfold.decorators import action
 
 from config.clock import now
 from config.errors import DomainError
+from keystore.admin.dialogs import ConsumerDialog, carry_out
 from keystore.admin.key_acts import hand_over
 from keystore.admin.key_forms import LINK, IssueConsumerKeyDialog
 from keystore.admin.pages import actor_of, holds
+from keystore.issuers import sign_out
 from keystore.keyrows import IssuedKey
 from keystore.services import issue_key, issue_key_to_collect
+
+
+class SignsOut:
+    """Mixed into the consumer page."""
+
+    has_sign_out_permission: Any = holds("keystore.sign_out_consumer", "keystore.view_consumer")
+
+    @action(
+        description="Sign out everywhere",
+        icon="logout",
+        permissions=["sign_out"],
+        dialog={
+            "title": "Sign this consumer out",
+            "description": "Every token given out until now is refused; keys go on working.",
+            "form_class": ConsumerDialog,
+        },
+    )
+    def sign_out(self, request: HttpRequest, form: ConsumerDialog, object_id: str) -> HttpResponse:
+        def deed() -> str:
+            sign_out(consumer=form.consumer, actor=actor_of(request), reason=form.reason, at=now())
+            return f"{form.consumer} was signed out."
+
+        back = reverse("admin:keystore_consumer_change", args=[object_id])
+        return carry_out(request, form, deed, back=back)
 
 
 class IssuesKeys:

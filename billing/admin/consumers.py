@@ -13,7 +13,7 @@ from unfold.enums import ActionVariant
 
 from billing.admin.consumer.asked import asked_of
 from billing.admin.consumer.page import page_of
-from billing.admin.consumer_acts import IssuesKeys
+from billing.admin.consumer_acts import IssuesKeys, SignsOut
 from billing.admin.consumer_credits import GivesCredits
 from billing.admin.consumer_desk import ConsumerDeskAdmin, TagFilter
 from billing.admin.consumer_forms import (
@@ -41,7 +41,7 @@ SEE = "keystore.view_consumer"
 
 
 @admin.register(Consumer)
-class ConsumerAdmin(IssuesKeys, GivesCredits, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
+class ConsumerAdmin(IssuesKeys, SignsOut, GivesCredits, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
     list_display = ("external_id", "email", "name", "project", "public_id", "created_at")
     list_filter = ("project", TagFilter)
     list_select_related = ("project",)
@@ -69,6 +69,7 @@ class ConsumerAdmin(IssuesKeys, GivesCredits, SeeAs, ConsumerDeskAdmin, ReadOnly
                 "give_credits",
                 "take_credits",
                 "see_as",
+                "sign_out",
                 "add_note",
                 "remove_note",
                 "set_tags",

@@ -69,6 +69,11 @@ class Consumer(models.Model):
     tags = ArrayField(models.CharField(max_length=40), default=list, blank=True)  # set by staff
     # Tokens issued before are refused: everybody was signed out. None: never
     tokens_since = models.DateTimeField(null=True, blank=True, editable=False)
+    # Turned out to be the same person: whoever asks for this one is answered about that one.
+    merged_into = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, editable=False, related_name="merged_from"
+    )
+    erased_at = models.DateTimeField(null=True, blank=True, editable=False)  # nobody any more
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
@@ -76,11 +81,18 @@ class Consumer(models.Model):
             ("view_personal_data", "Can see e-mail addresses and raw Stripe data"),
             ("tag_consumer", "Can tag a consumer"),
             ("see_as_consumer", "Can look at a consumer's own page"),
+            ("sign_out_consumer", "Can sign a consumer out"),
+            ("merge_consumer", "Can merge two consumers into one"),
+            ("erase_consumer", "Can erase a consumer's personal data"),
         ]
         constraints = [
             # Two requests that register the same user at once find one row.
             models.UniqueConstraint(
                 fields=["project", "external_id"], name="consumer_once_per_project"
+            ),
+            models.CheckConstraint(
+                condition=Q(merged_into=None) | ~Q(merged_into=F("pk")),
+                name="consumer_not_merged_into_itself",
             ),
         ]
         indexes = [

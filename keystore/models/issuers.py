@@ -37,6 +37,8 @@ class TokenIssuer(models.Model):
     jwks_asked_at = models.DateTimeField(null=True, blank=True, editable=False)
     roles_claim = models.CharField(max_length=100, default="roles")
     admin_role = models.CharField(max_length=100, default="admin")
+    # Tokens issued before are refused: everybody was signed out. None: never
+    tokens_since = models.DateTimeField(null=True, blank=True, editable=False)
     disabled_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
 

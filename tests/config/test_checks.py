@@ -47,6 +47,9 @@ DANGEROUS = [
     ("E021", {"STAFF_IDLE_MINUTES": 481}),
     ("E021", {"STAFF_SESSION_HOURS": 25}),
     ("E014", {"STRIPE_WEBHOOK_SECRETS": ["whsec_abc", "whsec_placeholder"]}),
+    ("E016", {"JWT_SECRET": "your-secret-key"}),
+    ("E016", {"JWT_SECRET": "your-secret-key-change-in-production"}),
+    ("E016", {"JWT_SECRET": "a" * 64}),
     ("E015", {"HOOKS_ALLOW_PRIVATE_ADDRESSES": True}),
 ]
 HARMLESS = [

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from billing.catalog_tables import find_project
-from billing.demo import build_demo, read_catalog, refuse_where_it_hurts
+from billing.demo import build_demo, demo_token, read_catalog, refuse_where_it_hurts
 from billing.demo_history import live_through_the_past
 from billing.demo_logins import Logins
 from billing.demo_walk import walk_of
@@ -61,7 +61,9 @@ class Command(BaseCommand):
             raise CommandError("There are no demo data yet: run `make demo`.")
         web = f"http://127.0.0.1:{port}"
         price_id = _pro_price_id(project)
-        self.stdout.write(walk_of(project=project, price_id=price_id, logins=logins, web=web))
+        token = demo_token(project=project, logins=logins, at=now())
+        walk = walk_of(project=project, price_id=price_id, logins=logins, web=web, token=token)
+        self.stdout.write(walk)
 
 
 def _pro_price_id(project: Project) -> str:
