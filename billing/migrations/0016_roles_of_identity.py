@@ -29,7 +29,7 @@ def extend_roles(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("billing", "0012_compare_pauses"),
+        ("billing", "0015_roles_of_the_marketplace"),
         ("keystore", "0012_identity"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
