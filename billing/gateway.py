@@ -298,6 +298,11 @@ class Recording:
             self.missing.add(key)
         return found
 
+    def read_ahead(self, addresses: set[str]) -> None:
+        """Read what will be asked for."""
+        self.missing |= addresses - self.objects.keys()
+        self.fill()
+
     def fill(self) -> None:
         """Read what was asked for in vain. What Stripe does not have becomes its 404 answer."""
         for address in sorted(self.missing):

@@ -12,6 +12,7 @@ from djstripe import models
 from djstripe.models.account import Account
 
 from billing import gateway
+from billing.shapes import ref
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,13 @@ MODELS: dict[str, type[models.base.StripeModel]] = {
     "checkout.session": models.Session,
 }
 ORDER = {kind: place for place, kind in enumerate(MODELS)}
+
+# What dj-stripe asks for when it meets a reference to one that it does not have.
+ASKED_FOR = {
+    "payment_method": ["/v1/payment_methods/{}"],
+    "product": ["/v1/products/{}", "/v1/products/{}/features"],
+}
+WITH_CARD = ("customer", "subscription", "payment_intent", "setup_intent", "charge")
 
 # The status of each mirrored subscription, as SQL for those who compare by sets.
 MIRRORED_SUBSCRIPTIONS = f"""
@@ -55,6 +63,37 @@ def _own_account(cls: type[Account], api_key: str) -> Account | None:
 
 def has_account() -> bool:
     return _own_account(Account, "") is not None
+
+
+def parents_lacking(objects: list[gateway.Object]) -> set[str]:
+    """Addresses of what these objects refer to and the mirror does not have: dj-stripe will ask
+    for them, and what is read beforehand spares a round of `write` each.
+    """
+    named = {"payment_method": set[str](), "product": set[str]()}
+    for found in objects:
+        named["payment_method"] |= _payment_methods_of(found)
+        named["product"] |= _products_of(found)
+    lacking: set[str] = set()
+    for kind, ids in named.items():
+        known = MODELS[kind].objects.filter(id__in=ids).values_list("id", flat=True)
+        for stripe_id in ids.difference(known):
+            lacking.update(path.format(stripe_id) for path in ASKED_FOR[kind])
+    return lacking
+
+
+def _payment_methods_of(found: gateway.Object) -> set[str]:
+    settings_of = found.get("invoice_settings") or {}
+    named = (
+        found.get("payment_method"),
+        found.get("default_payment_method"),
+        settings_of.get("default_payment_method"),
+    )
+    return {ref(one) for one in named if ref(one)} if found["object"] in WITH_CARD else set()
+
+
+def _products_of(found: gateway.Object) -> set[str]:
+    items = found["items"]["data"] if found["object"] == "subscription" else []
+    return {ref(item["price"]["product"]) for item in items}
 
 
 def write(objects: list[gateway.Object], recording: gateway.Recording) -> list[str]:

@@ -170,6 +170,7 @@ def _recording_of(taken: Snapshot) -> Recording:
             recording.objects[path.format(found["id"])] = found
     if not mirror.has_account():
         recording.objects["account"] = gateway.read("/v1/account")
+    recording.read_ahead(mirror.parents_lacking([customer, *taken.objects.values()]))
     return recording
 
 
