@@ -1,6 +1,5 @@
 """The demo data: what the examples name is there, made by what people really do."""
 
-import json
 import stat
 
 import pytest
@@ -9,15 +8,10 @@ from django.contrib.auth.models import User
 from billing.demo import APP_KEY, DemoRefused, build_demo, refuse_where_it_hurts
 from billing.demo_logins import Logins
 from billing.demo_walk import walk_of
-from billing.models import Operation, Price, Subscription
-from entitlements.models import Grant
-from entitlements.selectors import answer_of
-from keystore.models import ApiKey, Consumer, Project
+from billing.models import Price, Subscription
 from keystore.selectors import find_key
-from tests.conftest import NOON
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ROWS = (Project, ApiKey, Consumer, Price, Subscription, Grant, Operation, User)
 
 
 @pytest.fixture(autouse=True)
@@ -32,57 +26,8 @@ def logins(tmp_path):
 
 
 @pytest.fixture
-def demo(stripe_world, clock, logins):
-    return build_demo(logins=logins, clock=clock)
-
-
-@pytest.fixture
 def no_stripe(stripe_world, clock):
     stripe_world.faults.add("* /v1/*", "reset_before")
-
-
-def test_the_examples_find_what_they_name(demo):
-    price = Price.objects.get(stripe_price_id="price_123")
-
-    assert demo.problems == []
-    assert (demo.project.pk, demo.project.slug) == (1, "space_journal")
-    assert (price.plan.code, price.amount_minor, price.currency) == ("pro", 1499, "usd")
-    assert (find_key(APP_KEY).project, find_key(APP_KEY).scopes) == (demo.project, ["*"])
-
-
-def test_everybody_is_in_their_state(demo, logins):
-    states = Subscription.objects.values_list("consumer__external_id", "status", "plan__code")
-    features = {
-        consumer.external_id: [
-            one["feature_code"]
-            for one in json.loads(answer_of(consumer=consumer, at=NOON).body)["entitlements"]
-            if one["kind"] == "boolean"
-        ]
-        for consumer in Consumer.objects.all()
-    }
-
-    assert sorted(states) == [
-        ("ada", "active", "pro"),
-        ("gina", "canceled", "pro"),
-        ("grace", "past_due", "team"),
-    ]
-    assert features["user_42"] == features["gina"] == []
-    assert features["ada"] == ["basic", "pro"]
-    assert features["lou"] == features["joan"] == ["labs"]
-    assert find_key(logins.known["ada_key"]).consumer.external_id == "ada"
-
-
-def test_a_second_time_nothing_is_made(demo, stripe_world, clock, logins):
-    before = [model.objects.count() for model in ROWS]
-    sent = stripe_world.counters.snapshot()["operations"]
-    known = dict(logins.known)
-
-    again = build_demo(logins=Logins(logins.path), clock=clock)
-
-    assert again.problems == []
-    assert [model.objects.count() for model in ROWS] == before
-    assert stripe_world.counters.snapshot()["operations"] == sent
-    assert Logins(logins.path).known == known
 
 
 def test_without_stripe_everything_but_the_buyers_is_there(no_stripe, clock, logins):
