@@ -24,13 +24,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.timeout(300 + 60 * KILLS))
+            item.add_marker(pytest.mark.timeout(900 + 60 * KILLS))
             # What is killed is found as children of a process, which only Linux's /proc tells.
             if sys.platform != "linux":
                 item.add_marker(pytest.mark.skip(reason="finds processes in /proc"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _stack() -> Iterator[Any]:
     from tests.faults.stack import Stack
 

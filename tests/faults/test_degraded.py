@@ -11,7 +11,7 @@ from tests.faults.stack import APP_KEY
 SHARE_OF_BASIC = 60  # a minute's worth; this stack has one web process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def buyer(_stack):
     """Somebody who bought basic before anything failed, with the key that came with it."""
     checkout = _stack.buy("steady", price="price_basic")

@@ -17,7 +17,7 @@ WINDOW = 60 if MINUTES else 1
 WINDOWS = MINUTES or 2.0
 LOADS = (0.9, 1.0, 2.0)
 LIMITS = (10, 100, 1000) if MINUTES else (10, 100)
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 600 * MINUTES)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 600 * MINUTES)]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ AT_ONCE = 30
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(120 + 10 * ROUNDS),
+    pytest.mark.timeout(600 + 10 * ROUNDS),
 ]
 
 

@@ -53,7 +53,7 @@ def surprises(operation, headers, mode):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_no_request_surprises_us(as_told, alice, backend_key, mode):
     found = []
