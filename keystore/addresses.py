@@ -1,6 +1,7 @@
 """Where a request comes from, and whether a key may be used from there."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
@@ -52,6 +53,7 @@ def normal_networks(cidrs: Sequence[str]) -> list[str]:
         ) from error
 
 
+@lru_cache(maxsize=10_000)
 def _address(text: str) -> Address | None:
     try:
         address = ip_address(text)

@@ -4,7 +4,6 @@ For the few questions that are asked tens of thousands of times a second: it cos
 what the ORM's way costs. Everything is text in both directions.
 """
 
-import os
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +15,8 @@ from django.db import connections
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn, PGresult
+
+from keystore.forks import THIS
 
 # What Django keeps in its parameters that is not libpq's.
 NOT_LIBPQ = {"context", "cursor_factory", "prepare_threshold"}
@@ -53,7 +54,7 @@ class Lines(threading.local):
             _asked[name.decode()] += 1
         given = [None if value is None else value.encode() for value in values]
         line = self.line
-        if line is not None and line.process == os.getpid():
+        if line is not None and line.process == THIS.process:
             try:
                 return _ask(line, name, sql, given)
             except LineDown:
@@ -61,7 +62,7 @@ class Lines(threading.local):
                 self.hang_up()
                 if not was_lost:
                     raise
-        self.line = Line(connect(ONE_PLAN), os.getpid())
+        self.line = Line(connect(ONE_PLAN), THIS.process)
         try:
             return _ask(self.line, name, sql, given)
         except LineDown:
@@ -71,7 +72,7 @@ class Lines(threading.local):
     def hang_up(self) -> None:
         """End the connection. That of a parent process is left alone."""
         line, self.line = self.line, None
-        if line is not None and line.process == os.getpid():
+        if line is not None and line.process == THIS.process:
             line.connection.finish()
 
 

@@ -5,16 +5,19 @@ its way from a call to an answer costs more than the answer. Only integers and l
 back. Nothing is ever sent twice: a reply that got lost may have taken something.
 """
 
-import os
 import select
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis
 from redis.commands.core import Script
 
+from keystore.forks import THIS
+
+END = b"\r\n"
 NO_SCRIPT = b"-NOSCRIPT"
 
 
@@ -37,35 +40,38 @@ class ScriptLine:
         command = _command("EVALSHA", self._script.sha, len(keys), *keys, *args)
         try:
             answer = self._ask(command)
-            if answer.startswith(NO_SCRIPT):  # nothing ran: a Redis that was emptied
+            if type(answer) is bytes and answer.startswith(NO_SCRIPT):
+                # Nothing ran: a Redis that was emptied.
                 self._ask(_command("SCRIPT", "LOAD", self._script.script))
                 answer = self._ask(command)
-            return value_in(answer)
+            return usable(answer)
         except (redis.RedisError, OSError, ValueError):
             self._hang_up()
             raise
 
-    def _ask(self, command: bytes) -> bytes:
+    def _ask(self, command: bytes) -> Any:
         line = self._line()
         line.sendall(command)
         answer = b""
-        while not is_complete(answer):
+        while True:
             more = line.recv(65536)
             if not more:
                 raise redis.ConnectionError("Redis hung up")
             answer += more
-        return answer
+            if answer.endswith(END):
+                with suppress(IndexError):  # more is to come
+                    return _read(answer.split(END)[:-1], 0)[0]
 
     def _line(self) -> socket.socket:
         own = self._own
-        if own.connection is not None and own.process == os.getpid():
+        if own.connection is not None and own.process == THIS.process:
             line: socket.socket = own.connection._sock
             # Nobody asked anything: whatever waits to be read is its end.
             if not select.select([line], [], [], 0)[0]:
                 return line
             self._hang_up()
         own.connection = self._client.connection_pool.make_connection()
-        own.process = os.getpid()
+        own.process = THIS.process
         own.connection.connect()
         made: socket.socket = own.connection._sock
         return made
@@ -76,20 +82,11 @@ class ScriptLine:
             connection.disconnect()
 
 
-def is_complete(answer: bytes) -> bool:
-    """Whether a whole answer is here: one line, or a list with all that is in it."""
-    try:
-        _read(answer.split(b"\r\n")[:-1], 0)
-    except IndexError:
-        return False
-    return True
-
-
-def value_in(answer: bytes) -> Any:
+def usable(answer: Any) -> Any:
     """The integer or the list. Raises redis.ResponseError for what Redis refused."""
-    if answer.startswith(b"-"):
-        raise redis.ResponseError(answer[1:].partition(b"\r\n")[0].decode(errors="replace"))
-    return _read(answer.split(b"\r\n")[:-1], 0)[0]
+    if type(answer) is bytes and answer.startswith(b"-"):
+        raise redis.ResponseError(answer[1:].decode(errors="replace"))
+    return answer
 
 
 def _read(lines: list[bytes], place: int) -> tuple[Any, int]:
@@ -99,8 +96,12 @@ def _read(lines: list[bytes], place: int) -> tuple[Any, int]:
         return lines[place + 1], place + 2
     if line[:1] != b"*":
         return (int(line[1:]) if line[:1] == b":" else line), place + 1
-    values, place = [], place + 1
-    for _ in range(int(line[1:])):
+    count, place = int(line[1:]), place + 1
+    plain = lines[place : place + count]
+    if len(plain) == count and all(one[:1] == b":" for one in plain):
+        return [int(one[1:]) for one in plain], place + count
+    values = []
+    for _ in range(count):
         value, place = _read(lines, place)
         values.append(value)
     return values, place

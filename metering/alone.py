@@ -131,11 +131,10 @@ def told(row: Placed, groups: Sequence[Group], at: datetime) -> list[str | None]
     if not groups:
         return [*event, None, None, None, None, None, None]
     (group,) = groups
-    return [
-        *(*event, group.k, group.b.isoformat(), group.d and group.d.isoformat()),
-        *(None if group.l is None else str(group.l), "t" if group.h else "f"),
-        None if group.w is None else str(group.w),
-    ]
+    ends = None if group.d is None else group.d.isoformat()
+    limit = None if group.l is None else str(group.l)
+    warn = None if group.w is None else str(group.w)
+    return [*event, group.k, group.b.isoformat(), ends, limit, "t" if group.h else "f", warn]
 
 
 def stood_in(row: Row, *, user_id: str, meter: str) -> Stood:
@@ -153,9 +152,10 @@ def stood_in(row: Row, *, user_id: str, meter: str) -> Stood:
         scopes=frozenset(orjson.loads(scopes or "[]")),
         tags=(),
     )
-    cycle = anchor and Cycle(
-        anchor=_instant(anchor), interval=interval, interval_count=int(interval_count or 1)
-    )
+    cycle = None
+    if anchor and interval and interval_count:
+        since = datetime.fromisoformat(anchor)
+        cycle = Cycle(anchor=since, interval=interval, interval_count=int(interval_count))
     entitlements = orjson.loads(body or "{}")["entitlements"]
     limits = Limits([], {feature: terms_of(entitlements, feature)} if feature else {})
     known_meter = KnownMeter(
@@ -166,7 +166,7 @@ def stood_in(row: Row, *, user_id: str, meter: str) -> Stood:
         is_reported=is_reported == "t",
         warn_percent=lowest(thresholds or "[]"),
     )
-    consumer = KnownConsumer(int(consumer_id or 0), cycle or None, limits)
+    consumer = KnownConsumer(int(consumer_id or 0), cycle, limits)
     known = Known(meters={meter: known_meter}, consumers={user_id: consumer}, apis={}, keys={})
     return Stood(str(text), asker, known, _instant(changes_at))
 

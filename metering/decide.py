@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -228,7 +229,13 @@ def _entitlements(consumer: Consumer | None, at: datetime) -> list[dict[str, Any
 
 
 def _answer(consumer: Consumer, at: datetime) -> dict[str, Any]:
-    answer: dict[str, Any] = json.loads(answer_of(consumer=consumer, at=at).body)
+    return _read(answer_of(consumer=consumer, at=at).body)
+
+
+@lru_cache(maxsize=500)
+def _read(body: str) -> dict[str, Any]:
+    """For reading only: the same body is the same answer, and is read at every request."""
+    answer: dict[str, Any] = json.loads(body)
     return answer
 
 

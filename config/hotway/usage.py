@@ -57,8 +57,9 @@ class UsageDoor(Door):
     def _alone(self, token: str, envelope: Envelope, at: datetime) -> Taken | None:
         """In one statement; None: this cannot be said so quickly."""
         event = envelope.events[0]
-        plain = envelope.single and isinstance(event, Told) and not (event.api or event.key)
-        if not (plain and token.isascii() and is_plausible(token)):
+        if not (envelope.single and isinstance(event, Told)) or event.api or event.key:
+            return None
+        if not (token.isascii() and is_plausible(token)):
             return None
         recorded = self._one_by_one.record(digest=digest(token), event=event, at=at)
         if recorded is None:
