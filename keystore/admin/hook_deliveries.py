@@ -8,6 +8,7 @@ from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import action, display
 
@@ -138,8 +139,9 @@ class HookDeliveryAdmin(ReadOnlyAdmin):
         return delivery.state
 
     @admin.display(description="next try", ordering="next_attempt_at")
-    def next_try(self, delivery: HookDelivery) -> Any:
-        return delivery.next_attempt_at if delivery.state == DeliveryState.PENDING else None
+    def next_try(self, delivery: HookDelivery) -> str | None:
+        is_due = delivery.state == DeliveryState.PENDING and delivery.next_attempt_at
+        return localize(delivery.next_attempt_at) if is_due else None
 
     @admin.display(description="consumer", ordering="message__consumer__external_id")
     def who(self, delivery: HookDelivery) -> str:
