@@ -14,8 +14,8 @@ from keystore.models import JobRun
 from tests.conftest import NOON
 from tests.together import at_once
 
-MINUTELY, DAILY = "minutely", "daily"
-SECONDS = {MINUTELY: 60.0, DAILY: 24 * 3600.0}
+HOURLY, DAILY = "hourly", "daily"
+SECONDS = {HOURLY: 3600.0, DAILY: 24 * 3600.0}
 
 
 class Bells(Celery):
@@ -60,68 +60,68 @@ def work(beat, *, ticks=5):
 
 
 def test_two_beats_ring_a_job_once():
-    rung(MINUTELY, ago=61)
-    rung(DAILY, ago=61)
+    rung(HOURLY, ago=3601)
+    rung(DAILY, ago=3601)
     first, second = Beat(app=Bells()), Beat(app=Bells())
 
-    assert (work(first), work(second)) == ([MINUTELY], [])
+    assert (work(first), work(second)) == ([HOURLY], [])
 
 
 def test_a_beat_that_knows_nothing_of_the_other_s_ring_is_refused():
-    rung(MINUTELY, ago=61)
-    rung(DAILY, ago=61)
+    rung(HOURLY, ago=3601)
+    rung(DAILY, ago=3601)
     first, second = Beat(app=Bells()), Beat(app=Bells())
     assert second.resume()  # now both think that it is time
 
-    assert (work(first), work(second)) == ([MINUTELY], [])
+    assert (work(first), work(second)) == ([HOURLY], [])
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_claims_at_the_same_instant_one_is_granted():
-    rung(MINUTELY, ago=61)
+    rung(HOURLY, ago=3601)
 
-    claims = at_once(lambda: jobs.claim_ring(name=MINUTELY, every_seconds=60))
+    claims = at_once(lambda: jobs.claim_ring(name=HOURLY, every_seconds=3600))
 
     assert sorted(claims) == [False] * 7 + [True]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_first_claims_one_is_granted():
-    claims = at_once(lambda: jobs.claim_ring(name=MINUTELY, every_seconds=60))
+    claims = at_once(lambda: jobs.claim_ring(name=HOURLY, every_seconds=3600))
 
     assert sorted(claims) == [False] * 7 + [True]
 
 
 def test_a_second_beat_takes_over_when_the_first_is_gone():
-    rung(MINUTELY, ago=10)
-    rung(DAILY, ago=61)
+    rung(HOURLY, ago=600)
+    rung(DAILY, ago=3601)
     second = Beat(app=Bells())
     assert work(second) == []
 
-    rung(MINUTELY, ago=61)  # the first has not rung since
+    rung(HOURLY, ago=3601)  # the first has not rung since
     second.resume()
 
-    assert work(second) == [MINUTELY]
+    assert work(second) == [HOURLY]
 
 
 def test_a_daily_job_comes_daily_although_beat_starts_twice_a_day():
-    rung(MINUTELY, ago=0)
+    rung(HOURLY, ago=0)
     rung(DAILY, ago=SECONDS[DAILY] + 1)
 
     assert work(Beat(app=Bells())) == [DAILY]
 
 
 def test_a_tick_some_milliseconds_early_is_no_second_ring():
-    rung(MINUTELY, ago=59.9)
+    rung(HOURLY, ago=3599.9)
 
-    assert jobs.claim_ring(name=MINUTELY, every_seconds=60)
-    assert not jobs.claim_ring(name=MINUTELY, every_seconds=60)
+    assert jobs.claim_ring(name=HOURLY, every_seconds=3600)
+    assert not jobs.claim_ring(name=HOURLY, every_seconds=3600)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_beat_waits_for_a_lost_database_and_goes_on(settings):
-    rung(MINUTELY, ago=61)
-    rung(DAILY, ago=61)
+    rung(HOURLY, ago=3601)
+    rung(DAILY, ago=3601)
     beat = Beat(app=Bells())
     beat.resume()
     name = settings.DATABASES["default"]["NAME"]
@@ -134,7 +134,7 @@ def test_a_beat_waits_for_a_lost_database_and_goes_on(settings):
     finally:
         connection.settings_dict["NAME"] = name
 
-    assert work(beat) == [MINUTELY]
+    assert work(beat) == [HOURLY]
 
 
 def test_beat_shows_that_it_comes_round(settings, tmp_path):

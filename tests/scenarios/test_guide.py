@@ -46,7 +46,7 @@ def said(demo, stripe_pages, settings, tmp_path):
             text=True,
             cwd=tmp_path,
             env={"PATH": os.environ["PATH"]},
-            timeout=60,
+            timeout=150,
         )
     finally:
         server.stop()
@@ -55,6 +55,7 @@ def said(demo, stripe_pages, settings, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # demo data, a server and twenty programs, on a busy machine
 def test_the_guide_runs_as_printed_from_nothing_to_the_first_paid_call(said):
     by_block = dict(zip(blocks(), said, strict=True))
 
