@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from billing import access, gateway
 from billing.gateway import Object
@@ -32,6 +33,11 @@ class Card:
     is_default: bool
     pays_for: tuple[str, ...]
     named_by: tuple[str, ...]
+    kind: str = "card"  # Stripe's word: card, sepa_debit, ...
+    brand: str = ""
+    last4: str = ""
+    exp_month: int | None = None
+    exp_year: int | None = None
 
 
 def cards_of(*, holder: StripeCustomer) -> list[Card]:
@@ -49,9 +55,32 @@ def cards_of(*, holder: StripeCustomer) -> list[Card]:
             is_default=found["id"] == default,
             pays_for=tuple(sub for sub, card in named.items() if (card or default) == found["id"]),
             named_by=tuple(sub for sub, card in named.items() if card == found["id"]),
+            **facts_of(found),
         )
         for found in gateway.read_all(path)
     ]
+
+
+def facts_of(found: Object) -> dict[str, Any]:
+    """What people know a payment method by; its numbers never come here."""
+    told = found.get(found["type"]) or {}
+    return {
+        "kind": found["type"],
+        "brand": told.get("brand") or "",
+        "last4": told.get("last4") or "",
+        "exp_month": told.get("exp_month"),
+        "exp_year": told.get("exp_year"),
+    }
+
+
+def require_own(*, holder: StripeCustomer, stripe_id: str) -> None:
+    """Raises CardNotFound unless the payment method is one of this customer's."""
+    try:
+        gateway.read(f"/v1/customers/{holder.stripe_customer_id}/payment_methods/{stripe_id}")
+    except (gateway.StripeMissing, gateway.StripeRefused) as missing:
+        raise CardNotFound(
+            "This customer has no such payment method: look at the list."
+        ) from missing
 
 
 def _cards_named(holder: StripeCustomer) -> dict[str, str]:
@@ -105,6 +134,24 @@ def want_card_for(
         actor=actor,
         at=at,
     )
+
+
+def want_attach(*, holder: StripeCustomer, stripe_id: str, actor: str, at: datetime) -> Operation:
+    """Write down that a payment method made by Stripe.js becomes this customer's."""
+    return want(
+        project=holder.project,
+        kind=OperationKind.ATTACH_CARD,
+        path=f"/v1/payment_methods/{stripe_id}/attach",
+        params={"customer": holder.stripe_customer_id},
+        subject=stripe_id,
+        actor=actor,
+        at=at,
+    )
+
+
+def find_attached(operation: Operation) -> Object | None:
+    found = gateway.read(f"/v1/payment_methods/{operation.subject}")
+    return found if ref(found["customer"]) == operation.params["customer"] else None
 
 
 def want_detach(*, holder: StripeCustomer, card: Card, actor: str, at: datetime) -> Operation:

@@ -104,7 +104,7 @@ def push_known_prices(*, project: ProjectSpec) -> None:
     row = Project.objects.get(slug=project.slug)
     known = {one.stripe_id for one in read_rows(row)}
     rows = [
-        PriceRow(plan.code, price.stripe_id, "", price.terms, True)
+        PriceRow(plan.code, price.stripe_id, "", price.terms, True, price.trial_days)
         for plan in project.plans
         for price in plan.prices
         if price.stripe_id and price.stripe_id not in known
@@ -188,7 +188,12 @@ def _as_file(project: Project, stripe: StripeState) -> ProjectSpec:
     plans = []
     for plan in spec.plans:
         prices = tuple(
-            PriceSpec(_lookup_key(row, stripe), row.terms, row.stripe_id)
+            PriceSpec(
+                _lookup_key(row, stripe),
+                row.terms,
+                row.stripe_id,
+                trial_days=row.trial_days or 0,
+            )
             for row in rows
             if row.plan == plan.code
         )

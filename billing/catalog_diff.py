@@ -56,6 +56,7 @@ class PriceRow:
     product_id: str
     terms: Terms
     active: bool
+    trial_days: int | None = None  # None: as they are
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,14 @@ def _choose(price: PriceSpec, known_ids: list[str], stripe: StripeState) -> Stri
 def wanted_rows(choices: Iterable[Choice]) -> list[PriceRow]:
     """The rows of our tables for the prices that exist at Stripe."""
     return [
-        PriceRow(one.plan.code, one.found.stripe_id, one.found.product_id, one.found.terms, True)
+        PriceRow(
+            one.plan.code,
+            one.found.stripe_id,
+            one.found.product_id,
+            one.found.terms,
+            True,
+            one.price.trial_days,
+        )
         for one in choices
         if one.found is not None and one.found.terms is not None
     ]
@@ -213,7 +221,10 @@ def compare_rows(wanted: Iterable[PriceRow], found: Iterable[PriceRow]) -> list[
             changes.append(Change("tables", "create", what, str(row.terms)))
         elif row != known[stripe_id]:
             changes += _fields(
-                what, row, known[stripe_id], ("plan", "product_id", "terms", "active")
+                what,
+                row,
+                known[stripe_id],
+                ("plan", "product_id", "terms", "active", "trial_days"),
             )
     for stripe_id in known.keys() - new.keys():
         if known[stripe_id].active:

@@ -36,6 +36,7 @@ INTERVALS = ("day", "week", "month", "year")
 LONGEST_NAME = 200
 MOST_GRACE_DAYS = 365
 MOST_INTERVALS = 1095  # Stripe bills at least every three years
+MOST_TRIAL_DAYS = 730  # that Stripe takes
 PROJECT_KEYS = (
     *("number", "name", "allowed_origins", "grace_days"),
     *("apis", "features", "meters", "plans"),
@@ -46,7 +47,7 @@ PLAN_KEYS = (
 )
 PRICE_KEYS = (
     *("amount_minor", "currency", "interval", "interval_count", "kind"),
-    *("stripe_id", "lookup_key"),
+    *("stripe_id", "lookup_key", "trial_days"),
     *USAGE_KEYS,
 )
 VALUE_KEYS = ("limit", "config", "reset", "enforcement")
@@ -184,6 +185,7 @@ def _price(place: Place, prefix: str, meters: Iterable[MeterSpec]) -> PriceSpec:
         terms=terms,
         stripe_id=stripe_id,
         is_adopted=kind == PriceKind.METERED and terms.usage is None,
+        trial_days=given.whole("trial_days", 0, least=0, most=MOST_TRIAL_DAYS),
     )
 
 
@@ -331,6 +333,7 @@ def _price_tree(price: PriceSpec, prefix: str, meters: Iterable[MeterSpec]) -> d
         **_filled(currency=terms.currency, interval=terms.interval),
         **({"interval_count": terms.interval_count} if terms.interval_count != 1 else {}),
         **({"kind": str(terms.kind)} if adopted else {}),
+        **({"trial_days": price.trial_days} if price.trial_days else {}),
         **_filled(stripe_id=price.stripe_id),
         **({"lookup_key": price.lookup_key} if price.lookup_key != usual else {}),
     }

@@ -108,6 +108,7 @@ class PriceSpec:
     terms: Terms
     stripe_id: str = ""
     is_adopted: bool = False
+    trial_days: int = 0  # for nothing, before the first period; kept here, not at Stripe
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,9 @@ def _plan_spec(plan: Plan) -> PlanSpec:
 
 
 def read_rows(project: Project) -> list[PriceRow]:
-    rows = Price.objects.filter(project=project).select_related("plan").order_by("pk")
+    rows = (
+        Price.objects.filter(project=project, only_for=None).select_related("plan").order_by("pk")
+    )
     return [
         PriceRow(
             plan=row.plan.code,
@@ -93,6 +95,7 @@ def read_rows(project: Project) -> list[PriceRow]:
                 usage=from_json(row.usage_terms),
             ),
             active=row.active,
+            trial_days=row.trial_days,
         )
         for row in rows
     ]
@@ -217,7 +220,7 @@ def write_rows(project: Project, rows: Iterable[PriceRow], *, archive_others: bo
     """
     kept = [write_row(project, row).pk for row in rows]
     if archive_others:
-        project.prices.filter(active=True).exclude(pk__in=kept).update(active=False)
+        project.prices.filter(active=True, only_for=None).exclude(pk__in=kept).update(active=False)
 
 
 def write_row(project: Project, row: PriceRow) -> Price:
@@ -238,6 +241,7 @@ def write_row(project: Project, row: PriceRow) -> Price:
             "meter": _meter_of(project, row.terms),
             "usage_terms": as_json(row.terms.usage),
             "active": row.active,
+            **({} if row.trial_days is None else {"trial_days": row.trial_days}),
         },
     )
     return price

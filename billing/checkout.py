@@ -1,14 +1,15 @@
 """Selling: from the wish to buy to Stripe's payment page, and from there to access."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from billing import access, gateway
+from billing import access, gateway, trials
 from billing.customers import ensure_customer
+from billing.direct import close_direct, fulfil_direct, subscription_params
 from billing.gateway import Object
 from billing.models import (
     Checkout,
@@ -22,6 +23,7 @@ from billing.models import (
     Subscription,
 )
 from billing.operations import run_operation, want
+from billing.overrides import price_for
 from billing.prices import by_usage_last, usage_prices_beside
 from billing.projections import project_checkout
 from billing.sync import NotOurs, sync_customer
@@ -52,7 +54,10 @@ class CheckoutBusy(Conflict):
 
 @dataclass(frozen=True)
 class Wish:
-    """What a buyer wants to buy. Empty URLs lead to Latchkey's own return page."""
+    """What a buyer wants to buy. Empty URLs lead to Latchkey's own return page.
+
+    With `payment_method_id`, a card of the buyer's own, it is charged at once instead.
+    """
 
     consumer: Consumer
     price: Price
@@ -60,6 +65,7 @@ class Wish:
     quantity: int = 1
     success_url: str = ""
     cancel_url: str = ""
+    payment_method_id: str = ""
 
 
 def find_price(*, project: Project, stripe_price_id: str = "", plan_code: str = "") -> Price:
@@ -67,7 +73,8 @@ def find_price(*, project: Project, stripe_price_id: str = "", plan_code: str = 
 
     Raises PriceNotSold; another project's price looks the same as none.
     """
-    rows = Price.objects.select_related("plan__api", "project").filter(project=project, active=True)
+    rows = Price.objects.select_related("plan__api", "project")
+    rows = rows.filter(project=project, active=True, only_for=None)
     if stripe_price_id:
         row = rows.filter(stripe_price_id=stripe_price_id).first()
         where, asked = "body.price_id", stripe_price_id
@@ -99,6 +106,8 @@ def start_checkout(*, wish: Wish, actor: str, at: datetime) -> Checkout:
     ModeMismatch, CheckoutBusy, StripeUnavailable.
     """
     _require_mode(wish)
+    # What was agreed with this buyer counts in place of the price on sale.
+    wish = replace(wish, price=price_for(consumer=wish.consumer, price=wish.price))
     guarded = wish.mode == CheckoutMode.SUBSCRIPTION and not wish.price.plan.allows_many
     if guarded:
         _require_no_subscription(wish)
@@ -134,7 +143,8 @@ def _require_no_subscription(wish: Wish) -> None:
     if found is not None:
         raise AlreadySubscribed(
             f"{wish.consumer} already has {wish.price.plan} ({found.stripe_subscription_id}, "
-            f"{found.status}). Open the portal to change or pay it."
+            f"{found.status}). Change it with PUT /api/v1/subscriptions/"
+            f"{found.stripe_subscription_id}/upgrade, or open the portal to pay it."
         )
 
 
@@ -149,30 +159,28 @@ def _open_twin(wish: Wish) -> Checkout | None:
 
 
 def _same_wish(twin: Checkout, wish: Wish) -> bool:
-    return (twin.price_id, twin.quantity, twin.success_url, twin.cancel_url) == (
-        wish.price.pk,
-        wish.quantity,
-        wish.success_url,
-        wish.cancel_url,
-    )
+    """The same price to the same buyer in the same way. Where they come back to may differ
+    for a saved card, which needs no page.
+    """
+    urls = (twin.success_url, twin.cancel_url) == (wish.success_url, wish.cancel_url)
+    return (urls or bool(wish.payment_method_id)) and (
+        twin.price_id,
+        twin.quantity,
+        twin.stripe_payment_method_id,
+    ) == (wish.price.pk, wish.quantity, wish.payment_method_id)
 
 
 def _write_down(wish: Wish, guarded: bool, at: datetime) -> Checkout:
     try:
         with transaction.atomic():
-            return Checkout.objects.create(
-                project=wish.consumer.project,
-                consumer=wish.consumer,
-                price=wish.price,
-                plan=wish.price.plan,
-                guarded=guarded,
-                mode=wish.mode,
-                quantity=wish.quantity,
-                success_url=wish.success_url,
-                cancel_url=wish.cancel_url,
-                created_at=at,
-                next_look_at=at,
-            )
+            checkout = _insert(wish, guarded, at)
+            if guarded:
+                # Once more behind the constraint: a checkout that was open until now has ended,
+                # and what it bought is to be seen.
+                _require_no_subscription(wish)
+            checkout.trial_days = _promised(wish, checkout)
+            checkout.save(update_fields=["trial_days"])
+            return checkout
     except IntegrityError as twin:
         if "checkout_once_per_plan" not in str(twin):
             raise
@@ -180,6 +188,28 @@ def _write_down(wish: Wish, guarded: bool, at: datetime) -> Checkout:
         if found is not None and _same_wish(found, wish):
             return found
         raise CheckoutBusy("Another checkout for this plan has just begun. Try again.") from twin
+
+
+def _insert(wish: Wish, guarded: bool, at: datetime) -> Checkout:
+    return Checkout.objects.create(
+        project=wish.consumer.project,
+        consumer=wish.consumer,
+        price=wish.price,
+        plan=wish.price.plan,
+        guarded=guarded,
+        mode=wish.mode,
+        quantity=wish.quantity,
+        success_url=wish.success_url,
+        cancel_url=wish.cancel_url,
+        stripe_payment_method_id=wish.payment_method_id,
+        created_at=at,
+        next_look_at=at,
+    )
+
+
+def _promised(wish: Wish, checkout: Checkout) -> int:
+    is_subscription = wish.mode == CheckoutMode.SUBSCRIPTION
+    return trials.promise(checkout=checkout) if is_subscription else 0
 
 
 def advance_checkout(*, checkout: Checkout, at: datetime) -> Checkout:
@@ -204,11 +234,17 @@ def _session_operation(checkout: Checkout, holder: StripeCustomer, at: datetime)
     row = Checkout.objects.select_for_update(of=("self",)).get(pk=checkout.pk)
     if row.operation is not None:
         return row.operation
+    is_direct = bool(checkout.stripe_payment_method_id)
+    params = (
+        subscription_params(checkout, holder, _line_items(checkout), _mark(checkout))
+        if is_direct
+        else _session_params(checkout, holder)
+    )
     operation = want(
         project=checkout.project,
-        kind=OperationKind.CREATE_CHECKOUT,
-        path="/v1/checkout/sessions",
-        params=_session_params(checkout, holder),
+        kind=OperationKind.CREATE_SUBSCRIPTION if is_direct else OperationKind.CREATE_CHECKOUT,
+        path="/v1/subscriptions" if is_direct else "/v1/checkout/sessions",
+        params=params,
         actor=_actor(checkout),
         at=at,
     )
@@ -216,16 +252,22 @@ def _session_operation(checkout: Checkout, holder: StripeCustomer, at: datetime)
     return operation
 
 
-def _session_params(checkout: Checkout, holder: StripeCustomer) -> dict[str, object]:
-    mark = {
+def _mark(checkout: Checkout) -> dict[str, str]:
+    """By which what is made is known as ours."""
+    return {
         "latchkey_checkout": checkout.public_id,
         "latchkey_project": checkout.project.slug,
         "latchkey_consumer": checkout.consumer.public_id,
         "plan": checkout.plan.code,
     }
-    follows = (
-        "subscription_data" if checkout.mode == CheckoutMode.SUBSCRIPTION else "payment_intent_data"
-    )
+
+
+def _session_params(checkout: Checkout, holder: StripeCustomer) -> dict[str, object]:
+    mark = _mark(checkout)
+    is_subscription = checkout.mode == CheckoutMode.SUBSCRIPTION
+    data: dict[str, object] = {"metadata": mark}
+    if checkout.trial_days:
+        data["trial_period_days"] = checkout.trial_days
     return {
         "mode": checkout.mode,
         "customer": holder.stripe_customer_id,
@@ -235,7 +277,7 @@ def _session_params(checkout: Checkout, holder: StripeCustomer) -> dict[str, obj
         "success_url": f"{settings.PUBLIC_URL}/checkout/return?session_id={{CHECKOUT_SESSION_ID}}",
         "cancel_url": checkout.cancel_url or f"{settings.PUBLIC_URL}/checkout/cancelled",
         "metadata": mark,
-        follows: {"metadata": mark},
+        "subscription_data" if is_subscription else "payment_intent_data": data,
     }
 
 
@@ -275,7 +317,10 @@ def _fail(checkout: Checkout, problem: str) -> Checkout:
 def _close(twin: Checkout, actor: str, at: datetime) -> None:
     """End the older checkout at Stripe, so that it cannot be paid beside the new one."""
     advance_checkout(checkout=twin, at=at)
-    if twin.state == CheckoutState.OPEN:
+    if twin.state == CheckoutState.OPEN and twin.stripe_payment_method_id:
+        close_direct(checkout=twin, actor=actor, at=at)
+        twin.refresh_from_db()
+    elif twin.state == CheckoutState.OPEN:
         operation = want(
             project=twin.project,
             kind=OperationKind.EXPIRE_CHECKOUT,
@@ -319,7 +364,9 @@ def fulfil_checkout(*, checkout: Checkout, clock: Callable[[], datetime]) -> Che
     """
     if checkout.state == CheckoutState.PENDING:
         advance_checkout(checkout=checkout, at=clock())
-    if checkout.state == CheckoutState.OPEN:
+    if checkout.state == CheckoutState.OPEN and checkout.stripe_payment_method_id:
+        fulfil_direct(checkout=checkout, clock=clock)
+    elif checkout.state == CheckoutState.OPEN:
         session = gateway.read(f"/v1/checkout/sessions/{checkout.stripe_session_id}")
         if session["status"] != "open":
             _follow(session, clock)

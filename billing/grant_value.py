@@ -71,7 +71,9 @@ def _monthly_prices(plan_ids: set[int]) -> dict[int, dict[str, Decimal]]:
     """What a month of each plan costs by currency; of several prices the one paid monthly."""
     if not plan_ids:
         return {}
-    rows = Price.objects.filter(plan__in=plan_ids, kind=PriceKind.RECURRING, active=True)
+    rows = Price.objects.filter(
+        plan__in=plan_ids, kind=PriceKind.RECURRING, active=True, only_for=None
+    )
     costs: dict[int, dict[str, Decimal]] = {}
     for row in sorted(rows, key=lambda row: (row.interval != "month", row.interval_count, row.pk)):
         if row.interval in MONTHS_PER:

@@ -134,3 +134,9 @@ def customers_with_card(stripe_id: str) -> list[str]:
     """The Stripe customers to whom the mirror says that a payment method belongs; one or none."""
     rows = models.PaymentMethod.objects.filter(id=stripe_id, customer__isnull=False)
     return list(rows.values_list("customer__id", flat=True))
+
+
+def payment_methods_of(*, stripe_customer_id: str) -> list[gateway.Object]:
+    """A customer's payment methods as they were last seen, newest first."""
+    rows = models.PaymentMethod.objects.filter(customer__id=stripe_customer_id)
+    return [dict(row.stripe_data) for row in rows.order_by("-created", "-id")]

@@ -39,6 +39,8 @@ UNMARKED = (
     OperationKind.SET_DEFAULT_CARD,
     OperationKind.DETACH_CARD,
     OperationKind.CREATE_ACCOUNT_LINK,
+    OperationKind.ATTACH_CARD,
+    OperationKind.VOID_INVOICE,
 )
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300

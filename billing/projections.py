@@ -5,7 +5,7 @@ from datetime import datetime
 
 from django.db.models import Sum
 
-from billing import shapes
+from billing import access, shapes, trials
 from billing.gateway import Object
 from billing.ledger import recount_refunds, refund_status
 from billing.models import (
@@ -61,12 +61,38 @@ def project_subscription(
             "trial_end": facts.trial_end,
             "paused": facts.paused,
             "paid_until": facts.paid_until,
+            "items": [
+                {"price_id": item.stripe_price_id, "quantity": item.quantity}
+                for item in facts.items
+            ],
             "started_at": facts.started_at,
             "synced_at": at,
         },
     )
     tell_of_subscription(before=before, row=row, holder=holder, at=at)
+    trials.note_trial(row=row, holder=holder, at=at)
     return row
+
+
+def project_direct_checkout(
+    *, facts: SubscriptionFacts, holder: StripeCustomer, at: datetime
+) -> None:
+    """Bring the checkout that made a subscription with a saved card up to date with it."""
+    if not facts.checkout_public_id:
+        return
+    told: dict[str, object] = {"stripe_subscription_id": facts.stripe_subscription_id}
+    if facts.status in access.NOT_BEGUN:
+        told["state"] = CheckoutState.OPEN
+    elif facts.status in access.ENDED:
+        told |= {"state": CheckoutState.EXPIRED, "problem": "it was not paid in time"}
+    else:
+        told |= {"state": CheckoutState.COMPLETE, "completed_at": at}
+    rows = Checkout.objects.filter(
+        public_id=facts.checkout_public_id,
+        consumer_id=holder.consumer_id,
+        state__in=[CheckoutState.PENDING, CheckoutState.OPEN],
+    )
+    rows.exclude(stripe_payment_method_id="").update(**told)
 
 
 def project_checkout(*, session: Object, at: datetime) -> Checkout | None:

@@ -1,7 +1,7 @@
 """What follows when an operation at Stripe is settled, kind by kind."""
 
-from billing import cards, catalog, checkout, customers, refunds, subscriptions
-from billing.models import OperationKind
+from billing import cards, catalog, checkout, customers, direct, overrides, refunds, subscriptions
+from billing.models import Operation, OperationKind
 from billing.operations import Kind, find_by_mark, register
 
 
@@ -11,6 +11,10 @@ def install() -> None:
     for kind, behaviour in kinds.items():
         register(kind, behaviour)
     catalog.install()
+
+
+def _nothing(operation: Operation, outcome: object) -> None:
+    """Nothing of ours changes by it."""
 
 
 def _before_the_sale() -> dict[OperationKind, Kind]:
@@ -26,6 +30,26 @@ def _before_the_sale() -> dict[OperationKind, Kind]:
             find=lambda operation: find_by_mark(
                 "/v1/checkout/sessions", operation, customer=operation.params["customer"]
             ),
+        ),
+        OperationKind.CREATE_SUBSCRIPTION: Kind(
+            settle=direct.settle_subscription,
+            fail=checkout.fail_session,
+            find=lambda operation: find_by_mark(
+                "/v1/subscriptions",
+                operation,
+                customer=operation.params["customer"],
+                status="all",
+            ),
+        ),
+        OperationKind.VOID_INVOICE: Kind(
+            settle=_nothing,
+            fail=_nothing,  # it was paid meanwhile: the sync of its customer says what follows
+            find=direct.find_voided,
+        ),
+        OperationKind.CREATE_OVERRIDE: Kind(
+            settle=overrides.settle_override,
+            fail=overrides.fail_override,
+            find=lambda operation: find_by_mark("/v1/prices", operation),
         ),
         OperationKind.EXPIRE_CHECKOUT: Kind(
             settle=checkout.settle_expiry,
@@ -74,6 +98,16 @@ def _in_between() -> dict[OperationKind, Kind]:
             settle=subscriptions.settle_update,
             fail=lambda operation, problem: None,  # the operation itself says why
             find=cards.find_default,
+        ),
+        OperationKind.ATTACH_CARD: Kind(
+            settle=_nothing,
+            fail=_nothing,  # the operation itself says why
+            find=cards.find_attached,
+        ),
+        OperationKind.CREATE_SETUP: Kind(
+            settle=_nothing,  # the caller hands the secret on
+            fail=_nothing,
+            find=lambda operation: None,  # a second setup intent harms nobody
         ),
         OperationKind.DETACH_CARD: Kind(
             settle=subscriptions.settle_update,

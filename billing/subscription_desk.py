@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import access, gateway, subscriptions
+from billing import access, gateway, schedules, subscriptions
 from billing.cards import Card, card_named, cards_of, want_card_for, want_default_card, want_detach
 from billing.gateway import Object
 from billing.models import Operation, OperationState, Price, StripeCustomer, Subscription
@@ -103,8 +103,19 @@ def uncancel(*, subscription: Subscription, actor: str, reason: str, clock: Cloc
     )
 
 
-def pause(*, subscription: Subscription, actor: str, reason: str, clock: Clock) -> Outcome:
-    """Collect nothing until it is resumed; access stays to the end of what is paid."""
+def pause(
+    *,
+    subscription: Subscription,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    resumes_at: datetime | None = None,
+) -> Outcome:
+    """Collect nothing until it is resumed, at `resumes_at` by itself; access stays to the end of
+    what is paid.
+    """
+    if resumes_at is not None:
+        schedules.refuse_resumption(subscription=subscription, due_at=resumes_at, at=clock())
     found = subscriptions.read_subscription(subscription)
     _refuse_if_ended(found)
     if found["pause_collection"] is not None:
@@ -113,10 +124,19 @@ def pause(*, subscription: Subscription, actor: str, reason: str, clock: Clock) 
         raise NotChangeable(
             f"The subscription is {found['status']}: settle the open invoice first, or cancel it."
         )
+
+    def wish(at: datetime) -> Operation:
+        schedules.drop_resumption(subscription=subscription, actor=actor, at=at)
+        if resumes_at is not None:
+            schedules.write_resumption(
+                subscription=subscription, due_at=resumes_at, actor=actor, reason=reason, at=at
+            )
+        return subscriptions.want_pause(subscription=subscription, actor=actor, at=at)
+
     return _act(
         subscription,
         "subscription.pause",
-        lambda at: subscriptions.want_pause(subscription=subscription, actor=actor, at=at),
+        wish,
         reason=reason,
         clock=clock,
         said="Paused: nothing is collected, and access stays until the end of what is paid.",
@@ -124,13 +144,37 @@ def pause(*, subscription: Subscription, actor: str, reason: str, clock: Clock) 
 
 
 def resume(
-    *, subscription: Subscription, seen: Seen, actor: str, reason: str, clock: Clock
+    *, subscription: Subscription, seen: Seen | None, actor: str, reason: str, clock: Clock
 ) -> Outcome:
-    """Go on after a pause, at the price that was seen."""
-    _refuse_old(seen, clock())
+    """Go on after a pause, at the price that was seen; without `seen`, at what it costs now."""
+    at = seen.at if seen else clock().replace(microsecond=0)
+    if seen:
+        _refuse_old(seen, clock())
     before = _changes_of(subscription)
-    preview = subscriptions.preview_resume(subscription=subscription, at=seen.at)
-    return _change(preview, before, "subscription.resume", seen, actor, reason, clock)
+    preview = subscriptions.preview_resume(subscription=subscription, at=at)
+    seen = seen or Seen(at, preview.due_now_minor)
+
+    def also(operation: Operation) -> None:
+        schedules.drop_resumption(subscription=subscription, actor=actor, at=clock())
+
+    return _change(preview, before, "subscription.resume", seen, actor, reason, clock, also)
+
+
+def commit(
+    *,
+    price_it: Callable[[], ChangePreview],
+    subscription: Subscription,
+    act: str,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    also: Callable[[Operation], None],
+) -> Outcome:
+    """Price a change and make it. `also` runs in the transaction that writes the wish down."""
+    before = _changes_of(subscription)
+    preview = price_it()
+    seen = Seen(preview.at, preview.due_now_minor)
+    return _change(preview, before, act, seen, actor, reason, clock, also)
 
 
 def change_plan(
@@ -138,21 +182,27 @@ def change_plan(
     subscription: Subscription,
     price: Price,
     prorate: bool,
-    seen: Seen,
+    seen: Seen | None,
     actor: str,
     reason: str,
     clock: Clock,
+    quantity: int | None = None,
 ) -> Outcome:
-    """Change to another price, for what was seen and not a cent more.
+    """Change to another price or quantity, for what was seen and not a cent more.
 
-    Raises PreviewOutdated when it would cost something else by now; then nothing was changed.
+    Without `seen` the price is asked now, and that is what is charged. Raises PreviewOutdated
+    when it would cost something else by now; then nothing was changed.
     """
-    _refuse_old(seen, clock())
+    act = "change_plan" if quantity is None else "change_quantity"
+    at = seen.at if seen else clock().replace(microsecond=0)
+    if seen:
+        _refuse_old(seen, clock())
     before = _changes_of(subscription)
     preview = subscriptions.preview_plan_change(
-        subscription=subscription, price=price, prorate=prorate, at=seen.at
+        subscription=subscription, price=price, prorate=prorate, at=at, quantity=quantity
     )
-    return _change(preview, before, "subscription.change_plan", seen, actor, reason, clock)
+    seen = seen or Seen(at, preview.due_now_minor)
+    return _change(preview, before, f"subscription.{act}", seen, actor, reason, clock)
 
 
 def _refuse_old(seen: Seen, at: datetime) -> None:
@@ -174,6 +224,7 @@ def _change(
     actor: str,
     reason: str,
     clock: Clock,
+    also: Callable[[Operation], None] | None = None,
 ) -> Outcome:
     """`before`: how our calls stood when Stripe was asked for the price."""
 
@@ -181,6 +232,8 @@ def _change(
         operation = subscriptions.want_change(preview=preview, actor=actor, at=at)
         if _changes_of(preview.subscription) != {**before, operation.pk: operation.state}:
             raise PreviewOutdated("Somebody changed it meanwhile: look at the price again.")
+        if also is not None:
+            also(operation)
         return operation
 
     if preview.due_now_minor != seen.due_now_minor:

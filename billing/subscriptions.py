@@ -134,19 +134,28 @@ def _want_update(
 
 
 def preview_plan_change(
-    *, subscription: Subscription, price: Price, prorate: bool = True, at: datetime
+    *,
+    subscription: Subscription,
+    price: Price,
+    prorate: bool = True,
+    at: datetime,
+    quantity: int | None = None,
 ) -> ChangePreview:
-    """What it costs to change to `price`: with `prorate` the rest of the period is settled now.
+    """What it costs to change to `price`, or to another `quantity` of it (None: as many as now).
+
+    With `prorate` the rest of the period is settled now.
 
     Without, the new price begins with the next period; only another interval begins a new period
     at once, which Stripe charges in full. Raises InvalidInput, AlreadySo, NotChangeable.
     """
     found = read_subscription(subscription)
-    item = _item_to_change(subscription, found, price)
+    item = _item_to_change(subscription, found, price, quantity)
+    many = item.get("quantity", 1) if quantity is None else quantity
+    is_other = item["price"]["id"] != price.stripe_price_id
     details: dict[str, Any] = {
         "items": [
-            {"id": item["id"], "price": price.stripe_price_id, "quantity": item.get("quantity", 1)},
-            *_usage_items(found, item, price),
+            {"id": item["id"], "price": price.stripe_price_id, "quantity": many},
+            *(_usage_items(found, item, price) if is_other else []),
         ],
         "proration_behavior": "always_invoice" if prorate else "none",
     }
@@ -156,14 +165,21 @@ def preview_plan_change(
     return _priced(subscription, found, details, at, begins_anew=begins_anew, charges=prorate)
 
 
-def _item_to_change(subscription: Subscription, found: Object, price: Price) -> Object:
+def _item_to_change(
+    subscription: Subscription, found: Object, price: Price, quantity: int | None
+) -> Object:
     _refuse_unless_paying(found)
     if found["pause_collection"] is not None:
-        raise NotChangeable("It is paused: resume it first, then change the plan.")
-    _refuse_price(subscription, price)
+        raise NotChangeable("It is paused: resume it first, then change it.")
     items: list[Object] = found["items"]["data"]
-    if any(item["price"]["id"] == price.stripe_price_id for item in items):
-        raise AlreadySo(f"It has the price {price} already: nothing was changed.")
+    current = [item for item in items if item["price"]["id"] == price.stripe_price_id]
+    if current:
+        if quantity in (None, current[0].get("quantity", 1)):
+            raise AlreadySo(f"It has the price {price} already: nothing was changed.")
+        if price.kind == PriceKind.METERED:
+            raise InvalidInput(f"{price} is billed by use: it has no quantity.")
+        return current[0]
+    _refuse_price(subscription, price)
     known = [item for item in items if item["price"]["id"] == str(subscription.price)]
     if len(items) > 1 and not known:
         raise NotChangeable("Several prices, none of them ours: change the plan at Stripe.")
@@ -197,7 +213,8 @@ def _usage_items(found: Object, changed: Object, price: Price) -> list[dict[str,
 def _refuse_price(subscription: Subscription, price: Price) -> None:
     if price.project_id != subscription.project_id:
         raise InvalidInput("This price belongs to another project: choose one of this project.")
-    if price.kind != PriceKind.RECURRING or not price.active:
+    is_own = price.only_for_id in (None, subscription.consumer_id)
+    if price.kind != PriceKind.RECURRING or not price.active or not is_own:
         raise InvalidInput(f"{price} is not for sale as a subscription: choose another price.")
     if price.currency != subscription.currency:
         raise InvalidInput(

@@ -228,6 +228,7 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
     for facts, prices in bought:
         window = _window(facts, holder, losses, doubled)
         _follow_subscription(facts, prices, holder, window, report, at)
+        projections.project_direct_checkout(facts=facts, holder=holder, at=at)
         if facts.stripe_subscription_id in doubled:
             duplicates.undo(holder=holder, facts=facts, at=at)
     kept = [one for one in bought if one[0].stripe_subscription_id not in doubled]

@@ -9,7 +9,9 @@ from billing import (
     operations,
     refund_steps,
     replays,
+    scheduled,
     sweep,
+    trials,
     usage_compare,
     usage_reports,
     usage_sending,
@@ -90,3 +92,15 @@ def report_late_usage() -> int:
 def compare_usage() -> int:
     """Read back what Stripe made of the days that are over."""
     return usage_compare.compare_usage(clock=now)
+
+
+@shared_task
+def carry_out_scheduled() -> int:
+    """Carry out changes of subscriptions that are due."""
+    return scheduled.carry_out_due(clock=now)
+
+
+@shared_task
+def mail_trials() -> int:
+    """Mail those whose trial ends soon."""
+    return trials.mail_trials(at=now())

@@ -19,10 +19,18 @@ from billing.api.inbox_desk import (
     SweepView,
 )
 from billing.api.metrics import RevenueView, SubscriptionMetricsView
+from billing.api.overrides import OverridesView, OverrideView
+from billing.api.payment_methods import (
+    DefaultPaymentMethodView,
+    PaymentMethodsView,
+    PaymentMethodView,
+)
 from billing.api.portal import PortalEligibilityView, PortalView
 from billing.api.reconciliation import ReconciliationsView, ReconciliationView
+from billing.api.subscribe import SubscriptionsView
 
 SUBSCRIPTION = "api/v1/subscriptions/<str:subscription_id>"
+PAYMENT_METHOD = "api/v1/payment-methods/<str:payment_method_id>"
 WEBHOOKS = ("webhooks/stripe", "api/v1/webhooks/stripe", "billing/webhook", "api/billing/webhook")
 
 urlpatterns = [
@@ -35,12 +43,23 @@ urlpatterns = [
     path("api/v1/checkout/session", CheckoutView.as_view()),
     path("api/v1/checkout/session/<str:reference>", CheckoutStateView.as_view()),
     path("api/v1/checkout/session/<str:reference>/claim", CheckoutClaimView.as_view()),
+    path("api/v1/subscriptions", SubscriptionsView.as_view()),
+    path(SUBSCRIPTION, subscriptions.SubscriptionDetailView.as_view()),
+    path(f"{SUBSCRIPTION}/usage", subscriptions.SubscriptionUsageView.as_view()),
+    path(f"{SUBSCRIPTION}/upgrade", subscriptions.UpgradeView.as_view()),
+    path(f"{SUBSCRIPTION}/quantity", subscriptions.QuantityView.as_view()),
+    path(f"{SUBSCRIPTION}/schedule", subscriptions.ScheduleView.as_view()),
     path(f"{SUBSCRIPTION}/preview", subscriptions.PreviewView.as_view()),
     path(f"{SUBSCRIPTION}/change", subscriptions.ChangeView.as_view()),
     path(f"{SUBSCRIPTION}/cancel", subscriptions.CancelView.as_view()),
     path(f"{SUBSCRIPTION}/uncancel", subscriptions.UncancelView.as_view()),
     path(f"{SUBSCRIPTION}/pause", subscriptions.PauseView.as_view()),
     path(f"{SUBSCRIPTION}/resume", subscriptions.ResumeView.as_view()),
+    path("api/v1/payment-methods", PaymentMethodsView.as_view()),
+    path(PAYMENT_METHOD, PaymentMethodView.as_view()),
+    path(f"{PAYMENT_METHOD}/default", DefaultPaymentMethodView.as_view()),
+    path("api/v1/price-overrides", OverridesView.as_view()),
+    path("api/v1/price-overrides/<str:override_id>", OverrideView.as_view()),
     path("api/v1/portal/session", PortalView.as_view()),
     path("api/v1/portal/eligibility", PortalEligibilityView.as_view()),
     path("api/v1/admin/inbox", InboxView.as_view()),

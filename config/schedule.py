@@ -13,6 +13,8 @@ BEAT: dict[str, float] = {
     "billing.tasks.settle_operations": 15,
     "billing.tasks.work_requests": 15,
     "billing.tasks.sweep_checkouts": MINUTE,
+    "billing.tasks.carry_out_scheduled": 15,
+    "billing.tasks.mail_trials": MINUTE,
     "billing.tasks.fetch_missed_events": 5 * MINUTE,
     "billing.tasks.work_reconciliations": 15,
     "billing.tasks.start_nightly_reconciliation": 5 * MINUTE,

@@ -32,7 +32,7 @@ MOST_AT_ONCE = 2000  # that one turn of forgetting takes
 TEST_KIND = "test"
 SUBJECTS = {
     "entitlements": ("changed",),
-    "subscription": ("created", "updated", "ended"),
+    "subscription": ("created", "updated", "ended", "trial_will_end", "change_failed"),
     "payment": ("failed",),
     "refund": ("created", "updated", "failed"),
     "quota": ("warning", "exceeded"),

@@ -26,18 +26,21 @@ class Page:
         }
 
 
-def page_of(queryset: models.QuerySet[Any], query: Mapping[str, str]) -> Page:
-    """The page that `?limit=` (1 to 100) and `?cursor=` ask for; the cursor is a row's public id.
+def page_of(
+    queryset: models.QuerySet[Any], query: Mapping[str, str], *, by: str = "public_id"
+) -> Page:
+    """The page that `?limit=` (1 to 100) and `?cursor=` ask for; the cursor is a row's public id,
+    or its `by`.
 
     The queryset is the caller's own: a cursor out of another project is unknown here.
     """
     limit = _limit(query.get("limit", ""))
     rows = queryset.order_by("-pk")
     if cursor := query.get("cursor", ""):
-        rows = rows.filter(pk__lt=_start(queryset, cursor))
+        rows = rows.filter(pk__lt=_start(queryset, cursor, by))
     found = list(rows[: limit + 1])
     page = found[:limit]
-    return Page(page, page[-1].public_id if len(found) > limit else None)
+    return Page(page, getattr(page[-1], by) if len(found) > limit else None)
 
 
 def _limit(text: str) -> int:
@@ -51,8 +54,8 @@ def _limit(text: str) -> int:
     return int(text)
 
 
-def _start(queryset: models.QuerySet[Any], cursor: str) -> int:
-    known = queryset.filter(public_id=cursor) if "\x00" not in cursor else queryset.none()
+def _start(queryset: models.QuerySet[Any], cursor: str, by: str) -> int:
+    known = queryset.filter(**{by: cursor}) if "\x00" not in cursor else queryset.none()
     pk = known.order_by().values_list("pk", flat=True).first()
     if pk is None:
         raise InvalidInput(

@@ -4,120 +4,72 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from drf_spectacular.utils import (
-    OpenApiExample,
-    OpenApiParameter,
-    extend_schema,
-    extend_schema_serializer,
-)
-from rest_framework import serializers
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing import gateway, subscription_desk
+from billing import gateway, overrides, schedules, subscription_desk, subscription_told
+from billing.api.subscription_shapes import (
+    ActRequest,
+    ActShown,
+    CancelRequest,
+    ChangeRequest,
+    Fields,
+    MaybeSeenRequest,
+    PauseRequest,
+    PreviewRequest,
+    PreviewShown,
+    QuantityRequest,
+    ScheduleList,
+    ScheduleRequest,
+    ScheduleShown,
+    SubscriptionShown,
+    SubscriptionUsageShown,
+    UpgradeRequest,
+)
 from billing.checkout import find_price
-from billing.models import Subscription
+from billing.models import ScheduledChange, Subscription
 from billing.subscription_desk import Outcome, Seen
 from billing.subscriptions import ChangePreview, preview_plan_change, preview_resume
 from config.clock import now
-from config.errors import NotFound
-from keystore.authentication import caller_of, project_named
+from config.errors import InvalidInput, NotFound
+from keystore.authentication import KEY_OR_TOKEN, asker_of, project_named
+from keystore.callers import EndUser
 from keystore.idempotency import IdempotentWrites
-from keystore.permissions import scope
+from keystore.pagination import page_of
+from keystore.permissions import own_or_scope
 from keystore.serializers import Problem, checked
 
 WAIT_SECONDS = 12.0  # a change asks Stripe several times; no request hangs
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
-LATEST = 2**33
-Fields = serializers.Serializer[Any]
 Handler = TypeVar("Handler", bound=Callable[..., Response])
-
-
-def _example(name: str, **value: object) -> Any:
-    shown = OpenApiExample(name, value=value, request_only=True)
-    return extend_schema_serializer(examples=[shown])
 
 
 class SubscriptionNotFound(NotFound):
     code = "subscription_not_found"
 
 
-@_example("on request", reason="Asked by the buyer")
-class ActRequest(Fields):
-    reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
-    project_id = serializers.CharField(required=False, help_text="Must be the key's own project.")
+def find_own(request: Request, subscription_id: str) -> Subscription:
+    """A subscription of the caller's project; of a user's own, when a user asks.
 
-
-@_example("with its period", at_period_end=True, reason="Asked by the buyer")
-class CancelRequest(ActRequest):
-    at_period_end = serializers.BooleanField(default=True, help_text="false: it ends now.")
-
-
-@_example("an upgrade", plan="team", prorate=True)
-class PreviewRequest(Fields):
-    plan = serializers.CharField(max_length=50, required=False, default="")
-    price_id = serializers.CharField(max_length=255, required=False, default="")
-    prorate = serializers.BooleanField(default=True, help_text="Settle the rest of the period now.")
-    resume = serializers.BooleanField(default=False, help_text="Price going on after a pause.")
-    project_id = serializers.CharField(required=False, help_text="Must be the key's own project.")
-
-    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        wishes = [bool(asked["plan"] or asked["price_id"]), asked["resume"]]
-        if sum(wishes) != 1:
-            raise serializers.ValidationError("Name a plan or price_id, or say resume.")
-        return asked
-
-
-@_example("as previewed", priced_at=1_790_000_000, due_now_minor=0)
-class SeenRequest(ActRequest):
-    priced_at = serializers.IntegerField(
-        min_value=1, max_value=LATEST, help_text="As the preview told it."
-    )
-    due_now_minor = serializers.IntegerField(help_text="As the preview told it.")
-
-
-@_example("an upgrade", plan="team", priced_at=1_790_000_000, due_now_minor=1750)
-class ChangeRequest(SeenRequest):
-    plan = serializers.CharField(max_length=50, required=False, default="")
-    price_id = serializers.CharField(max_length=255, required=False, default="")
-    prorate = serializers.BooleanField(default=True)
-
-    def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
-        if not (asked["plan"] or asked["price_id"]):
-            raise serializers.ValidationError("Name a plan or a price_id.")
-        return asked
-
-
-class LineShown(Fields):
-    description = serializers.CharField()
-    amount_minor = serializers.IntegerField()
-
-
-class PreviewShown(Fields):
-    priced_at = serializers.IntegerField(help_text="Send it back with the change, in 30 minutes.")
-    due_now_minor = serializers.IntegerField(help_text="Below 0: credited to the balance.")
-    currency = serializers.CharField()
-    lines = LineShown(many=True)
-    next_minor = serializers.IntegerField(allow_null=True, help_text="null: it does not renew.")
-    next_at = serializers.DateTimeField(allow_null=True)
-
-
-class SubscriptionShown(Fields):
-    id = serializers.CharField(source="stripe_subscription_id")
-    user_id = serializers.CharField(source="consumer.external_id")
-    plan = serializers.CharField(source="plan.code", default=None, allow_null=True)
-    status = serializers.CharField()
-    current_period_end = serializers.DateTimeField(allow_null=True)
-    cancel_at = serializers.DateTimeField(allow_null=True)
-    paused = serializers.BooleanField()
-    done = serializers.BooleanField(help_text="false: Stripe has not answered yet; ask again.")
-    message = serializers.CharField()
+    Raises SubscriptionNotFound, for what is somebody else's as well.
+    """
+    asker = asker_of(request)
+    rows = subscription_told.subscriptions_of(project=asker.project)
+    if isinstance(asker, EndUser):
+        rows = rows.filter(consumer=asker.consumer) if asker.consumer else rows.none()
+    known = "\x00" not in subscription_id
+    found = rows.filter(stripe_subscription_id=subscription_id).first() if known else None
+    if found is None:
+        raise SubscriptionNotFound("There is no such subscription: look at the list.")
+    return found  # type: ignore[no-any-return]
 
 
 class SubscriptionView(IdempotentWrites):
-    """One act on a subscription of the caller's project."""
+    """One act on a subscription that the caller may reach."""
 
-    permission_classes = [scope("subscriptions:write")]
+    authentication_classes = KEY_OR_TOKEN
+    permission_classes = [own_or_scope("subscriptions:write")]
 
     def carry_out(
         self, request: Request, asked: dict[str, Any], act: Callable[..., Outcome], **more: Any
@@ -126,29 +78,35 @@ class SubscriptionView(IdempotentWrites):
         with gateway.deadline(WAIT_SECONDS):
             outcome = act(
                 subscription=row,
-                actor=caller_of(request).actor,
+                actor=asker_of(request).actor,
                 reason=asked["reason"],
                 clock=now,
                 **more,
             )
-        row.refresh_from_db()
-        shown = {"done": outcome.done, "message": outcome.said}
-        for name, value in shown.items():
-            setattr(row, name, value)
-        return Response(SubscriptionShown(row).data, status=200 if outcome.done else 202)
+        fresh = subscription_told.subscriptions_of(project=row.project).get(pk=row.pk)
+        told = subscription_told.tell_one(fresh, at=now())
+        shown = ActShown({**told, "done": outcome.done, "message": outcome.said})
+        return Response(shown.data, status=200 if outcome.done else 202)
 
     def take(
         self, request: Request, subscription_id: str, asked_by: type[Fields]
     ) -> dict[str, Any]:
         """What was asked, of which subscription."""
+        self.row = find_own(request, subscription_id)
         asked = checked(asked_by, request.data)
-        project = project_named(request, asked)
-        rows = Subscription.objects.select_related("project", "consumer__stripe_customer", "plan")
-        found = rows.filter(project=project, stripe_subscription_id=subscription_id).first()
-        if found is None:
-            raise SubscriptionNotFound("There is no such subscription in this project.")
-        self.row: Subscription = found
+        project_named(request, asked)
         return asked
+
+    def change(self, request: Request, asked: dict[str, Any], price: Any, **more: Any) -> Response:
+        return self.carry_out(
+            request,
+            asked,
+            subscription_desk.change_plan,
+            price=price,
+            prorate=asked["prorate"],
+            seen=_seen(asked),
+            **more,
+        )
 
 
 def _documented(summary: str, asked: type[Fields]) -> Callable[[Handler], Handler]:
@@ -156,8 +114,31 @@ def _documented(summary: str, asked: type[Fields]) -> Callable[[Handler], Handle
         summary=summary,
         request=asked,
         parameters=[KEY],
-        responses={200: SubscriptionShown, 202: SubscriptionShown, 404: Problem, 409: Problem},
+        responses={200: ActShown, 202: ActShown, 404: Problem, 409: Problem},
     )
+
+
+class SubscriptionDetailView(SubscriptionView):
+    permission_classes = [own_or_scope("subscriptions:read")]
+
+    @extend_schema(summary="A subscription", responses={200: SubscriptionShown, 404: Problem})
+    def get(self, request: Request, subscription_id: str) -> Response:
+        """Out of our own tables, so it answers while Stripe does not."""
+        row = find_own(request, subscription_id)
+        return Response(SubscriptionShown(subscription_told.tell_one(row, at=now())).data)
+
+
+class SubscriptionUsageView(SubscriptionView):
+    permission_classes = [own_or_scope("subscriptions:read")]
+
+    @extend_schema(
+        summary="What was used in its period", responses={200: SubscriptionUsageShown, 404: Problem}
+    )
+    def get(self, request: Request, subscription_id: str) -> Response:
+        """By meter: of which limit, and what it costs so far."""
+        row = find_own(request, subscription_id)
+        told = subscription_told.usage_told(row, at=now())
+        return Response(SubscriptionUsageShown(told).data)
 
 
 class PreviewView(SubscriptionView):
@@ -177,7 +158,11 @@ class PreviewView(SubscriptionView):
         if asked["resume"]:
             return preview_resume(subscription=self.row, at=at)
         return preview_plan_change(
-            subscription=self.row, price=_price(self.row, asked), prorate=asked["prorate"], at=at
+            subscription=self.row,
+            price=_price(self.row, asked),
+            prorate=asked["prorate"],
+            at=at,
+            quantity=asked["quantity"],
         )
 
 
@@ -186,12 +171,20 @@ def _shown(preview: ChangePreview) -> Any:
 
 
 def _price(row: Subscription, asked: dict[str, Any]) -> Any:
-    return find_price(
+    """The price that is meant, as this user pays it; without a name the present one."""
+    if not (asked.get("plan") or asked.get("price_id")):
+        if row.price is None:
+            raise InvalidInput("Its price is not in the catalogue: name a plan.")
+        return row.price
+    price = find_price(
         project=row.project, stripe_price_id=asked["price_id"], plan_code=asked["plan"]
     )
+    return overrides.price_for(consumer=row.consumer, price=price)
 
 
-def _seen(asked: dict[str, Any]) -> Seen:
+def _seen(asked: dict[str, Any]) -> Seen | None:
+    if "priced_at" not in asked:
+        return None
     return Seen(datetime.fromtimestamp(asked["priced_at"], UTC), asked["due_now_minor"])
 
 
@@ -200,45 +193,123 @@ class ChangeView(SubscriptionView):
     def post(self, request: Request, subscription_id: str) -> Response:
         """Charges what the preview told and not a cent more: 409 when it would cost else."""
         asked = self.take(request, subscription_id, ChangeRequest)
-        return self.carry_out(
-            request,
-            asked,
-            subscription_desk.change_plan,
-            price=_price(self.row, asked),
-            prorate=asked["prorate"],
-            seen=_seen(asked),
-        )
+        return self.change(request, asked, _price(self.row, asked))
+
+
+class UpgradeView(SubscriptionView):
+    @_documented("Upgrade or downgrade", UpgradeRequest)
+    def put(self, request: Request, subscription_id: str) -> Response:
+        """Without a preview it is priced now and charged at that. A card that is declined leaves
+        the old plan as it is (422).
+        """
+        asked = self.take(request, subscription_id, UpgradeRequest)
+        return self.change(request, asked, _price(self.row, asked))
+
+    post = put
+
+
+class QuantityView(SubscriptionView):
+    @_documented("Change the quantity", QuantityRequest)
+    def put(self, request: Request, subscription_id: str) -> Response:
+        """More seats, or fewer, of the same price; previewed with `quantity`."""
+        asked = self.take(request, subscription_id, QuantityRequest)
+        return self.change(request, asked, _price(self.row, asked), quantity=asked["quantity"])
+
+    post = put
 
 
 class CancelView(SubscriptionView):
     @_documented("Cancel", CancelRequest)
-    def post(self, request: Request, subscription_id: str) -> Response:
+    def put(self, request: Request, subscription_id: str) -> Response:
         """At the end of the period, unless `at_period_end` is false. Nothing is paid back."""
         asked = self.take(request, subscription_id, CancelRequest)
         later = asked["at_period_end"]
         act = subscription_desk.cancel_at_period_end if later else subscription_desk.cancel_now
         return self.carry_out(request, asked, act)
 
+    post = put
+
 
 class UncancelView(SubscriptionView):
     @_documented("Take a cancellation back", ActRequest)
-    def post(self, request: Request, subscription_id: str) -> Response:
+    def put(self, request: Request, subscription_id: str) -> Response:
         """While it has not ended yet."""
         asked = self.take(request, subscription_id, ActRequest)
         return self.carry_out(request, asked, subscription_desk.uncancel)
 
+    post = put
+
 
 class PauseView(SubscriptionView):
-    @_documented("Pause", ActRequest)
-    def post(self, request: Request, subscription_id: str) -> Response:
-        """Nothing is collected until it is resumed; access ends with what is paid."""
-        asked = self.take(request, subscription_id, ActRequest)
-        return self.carry_out(request, asked, subscription_desk.pause)
+    @_documented("Pause", PauseRequest)
+    def put(self, request: Request, subscription_id: str) -> Response:
+        """Nothing is collected until it is resumed, by itself at `resumes_at`; access ends with
+        what is paid.
+        """
+        asked = self.take(request, subscription_id, PauseRequest)
+        return self.carry_out(
+            request, asked, subscription_desk.pause, resumes_at=asked["resumes_at"]
+        )
+
+    post = put
 
 
 class ResumeView(SubscriptionView):
-    @_documented("Resume", SeenRequest)
-    def post(self, request: Request, subscription_id: str) -> Response:
+    @_documented("Resume", MaybeSeenRequest)
+    def put(self, request: Request, subscription_id: str) -> Response:
         """Within the paid time it costs nothing; after it, a new period begins and is charged."""
-        asked = self.take(request, subscription_id, SeenRequest)
+        asked = self.take(request, subscription_id, MaybeSeenRequest)
         return self.carry_out(request, asked, subscription_desk.resume, seen=_seen(asked))
+
+    post = put
+
+
+class ScheduleView(SubscriptionView):
+    @extend_schema(summary="Changes to come and past", responses={200: ScheduleList, 404: Problem})
+    def get(self, request: Request, subscription_id: str) -> Response:
+        """Newest first; at most one of them waits."""
+        row = find_own(request, subscription_id)
+        rows = ScheduledChange.objects.filter(subscription=row).select_related("price__plan")
+        page = page_of(rows, request.query_params)
+        told = [schedule_shown(one) for one in page.rows]
+        return Response(page.body(told))
+
+    @extend_schema(
+        summary="Change the plan later",
+        request=ScheduleRequest,
+        parameters=[KEY],
+        responses={201: ScheduleShown, 404: Problem, 409: Problem},
+    )
+    def post(self, request: Request, subscription_id: str) -> Response:
+        """With the next period, or at an instant to come. What cannot be done is refused now."""
+        asked = self.take(request, subscription_id, ScheduleRequest)
+        with gateway.deadline(WAIT_SECONDS):
+            made = schedules.schedule_change(
+                subscription=self.row,
+                price=_price(self.row, asked),
+                quantity=asked["quantity"],
+                due_at=asked["at"],
+                actor=asker_of(request).actor,
+                reason=asked["reason"],
+                at=now(),
+            )
+        return Response(schedule_shown(made), status=201)
+
+    put = post
+
+    @extend_schema(
+        summary="Withdraw what is to come",
+        parameters=[KEY],
+        responses={200: ScheduleShown, 404: Problem, 409: Problem},
+    )
+    def delete(self, request: Request, subscription_id: str) -> Response:
+        """409 when nothing waits, or when it is being carried out."""
+        row = find_own(request, subscription_id)
+        gone = schedules.withdraw(
+            subscription=row, actor=asker_of(request).actor, reason="", at=now()
+        )
+        return Response(schedule_shown(gone))
+
+
+def schedule_shown(row: ScheduledChange) -> Any:
+    return ScheduleShown(subscription_told.schedule_told(row)).data

@@ -53,6 +53,12 @@ from billing.models.refund_requests import (
     RefundRequest,
     RequestState,
 )
+from billing.models.subscribing import (
+    PriceOverride,
+    ScheduledChange,
+    ScheduleState,
+    TrialUse,
+)
 from billing.models.usage import MeterLink, ReportKind, ReportState, UsageReport
 from billing.models.watch import EventSweep, InvariantCheck, StripeErrorCount
 
@@ -94,6 +100,7 @@ __all__ = [
     "PlanOffer",
     "Price",
     "PriceKind",
+    "PriceOverride",
     "Purchase",
     "PurchaseState",
     "ReconciliationRun",
@@ -110,8 +117,11 @@ __all__ = [
     "RequestState",
     "RunMode",
     "RunState",
+    "ScheduleState",
+    "ScheduledChange",
     "StripeCustomer",
     "StripeErrorCount",
     "Subscription",
+    "TrialUse",
     "UsageReport",
 ]

@@ -9,7 +9,7 @@ from django.utils.timezone import now
 
 from entitlements.models import Plan
 from keystore.ids import new_id
-from keystore.models import Project
+from keystore.models import Consumer, Project
 from metering.models import Meter
 
 
@@ -55,6 +55,12 @@ class Price(models.Model):
     meter = models.ForeignKey(Meter, models.PROTECT, null=True, blank=True, related_name="prices")
     usage_terms = models.JSONField(default=dict, blank=True)  # {} for a price that is not metered
     active = models.BooleanField(default=True)  # False: archived at Stripe, not sold any more
+    # Days for nothing before the first period is paid, once per consumer and plan.
+    trial_days = models.PositiveSmallIntegerField(default=0)
+    # Agreed with one consumer, and sold to nobody else. None: the catalogue's.
+    only_for = models.ForeignKey(
+        Consumer, models.PROTECT, null=True, blank=True, related_name="own_prices"
+    )
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:

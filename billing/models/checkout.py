@@ -41,6 +41,9 @@ class Checkout(models.Model):
     )  # None only between the two inserts of one transaction
     mode = models.CharField(max_length=12, choices=CheckoutMode)
     quantity = models.PositiveIntegerField(default=1)
+    trial_days = models.PositiveSmallIntegerField(default=0, editable=False)
+    # "": paid on Stripe's page; else made at once, charged to this saved payment method.
+    stripe_payment_method_id = models.CharField(max_length=255, blank=True, editable=False)
     success_url = models.TextField(blank=True)  # "": Latchkey's own return page
     cancel_url = models.TextField(blank=True)
     state = models.CharField(

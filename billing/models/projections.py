@@ -57,6 +57,10 @@ class Subscription(models.Model):
     paused = models.BooleanField(default=False)  # payment collection is paused
     # None: nothing is paused, or somebody paused it without us.
     paid_until = models.DateTimeField(null=True)
+    items = models.JSONField(default=list)  # [{"price_id", "quantity"}] as Stripe has them
+    trial_told_for = models.DateTimeField(null=True)  # the end of trial that was announced
+    # Set with it while the mail about it is still to be sent.
+    trial_mail_due = models.BooleanField(default=False)
     started_at = models.DateTimeField()
     synced_at = models.DateTimeField()
 
@@ -67,6 +71,11 @@ class Subscription(models.Model):
             models.Index(fields=["project", "started_at"], name="subscription_by_start"),
             models.Index(fields=["project", "ended_at"], name="subscription_by_end"),  # churn
             models.Index(fields=["consumer"], name="subscription_by_consumer"),
+            models.Index(
+                fields=["trial_end"],
+                condition=Q(trial_mail_due=True),
+                name="subscription_trial_mail",
+            ),
         ]
 
     def __str__(self) -> str:

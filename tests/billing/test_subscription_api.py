@@ -77,7 +77,7 @@ def test_a_lost_answer_is_202(api, subscription, stripe_world):  # noqa: F811
         ("change", {"plan": "team"}),
         ("change", {"priced_at": 1, "due_now_minor": 1}),
         ("change", {"plan": "team", "priced_at": 2**40, "due_now_minor": 1}),
-        ("resume", {}),
+        ("resume", {"priced_at": 1}),
         ("cancel", {"at_period_end": "perhaps"}),
     ],
 )

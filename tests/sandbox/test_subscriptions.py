@@ -358,3 +358,16 @@ def test_a_change_that_must_be_paid_is_refused_without_a_card(client, subscribe,
         client.subscriptions.update(subscription.id, {"items": items, **now_or_never})
 
     assert item_of(client.subscriptions.retrieve(subscription.id)).price.unit_amount == 1000
+
+
+def test_a_pause_with_a_date_ends_when_it_has_come(client, subscribe, sandbox):
+    subscription = subscribe()
+    until = sandbox.now() + 5 * 86400
+    wanted = {"behavior": "void", "resumes_at": until}
+    client.subscriptions.update(subscription.id, {"pause_collection": wanted})
+
+    sandbox.advance(4 * DAY)
+    assert client.subscriptions.retrieve(subscription.id).pause_collection.resumes_at == until
+    sandbox.advance(2 * DAY)
+
+    assert client.subscriptions.retrieve(subscription.id).pause_collection is None

@@ -1,4 +1,4 @@
-"""Every request of seeds 000, 002 and 003, with the body that the seed prints, on the demo data.
+"""Requests of the seeds, with the body that the seed prints, on the demo data.
 
 Rows of the seeds that belong to later work are added with it.
 """
@@ -259,3 +259,98 @@ def test_003_401_when_the_app_is_switched_off(seed):
     refused = seed.get(ENTITLEMENTS)
     App.objects.update(is_active=True)
     assert refused.status_code == 401
+
+
+# --- Seed 001: subscriptions and payment methods ---
+
+
+@pytest.fixture(scope="module")
+def subscribed(demo):
+    """What subscribing with a saved card answered, for a user of its own."""
+    from rest_framework.test import APIClient
+
+    from tests.scenarios.conftest import APP_KEY
+
+    client = APIClient()
+    client.credentials(HTTP_X_API_KEY=APP_KEY)
+    card = {"user_id": "user_001", "payment_method_id": "pm_card_visa"}
+    client.post("/api/v1/consumers/register", {"user_id": "user_001"}, format="json")
+    client.post("/api/v1/payment-methods", card, format="json")
+    wish = {"user_id": "user_001", "plan": "pro", "payment_method": "default"}
+    return client.post("/api/v1/subscriptions", wish, format="json").json()
+
+
+def test_001_create_subscription_answers_a_checkout_session(seed):
+    wish = {"user_id": "user_001_new", "plan": "pro", "success_url": "https://app.local/success"}
+
+    answer = seed.post("/api/v1/subscriptions", wish, format="json")
+
+    assert answer.status_code == 200
+    assert answer.json()["checkout_url"].startswith("http")
+
+
+def test_001_create_subscription_or_direct_subscription_data(subscribed):
+    assert subscribed["status"] == "active"
+    assert subscribed["subscription"]["id"] == subscribed["id"]
+
+
+def test_001_list_subscriptions(seed, subscribed):
+    (found,) = seed.get("/api/v1/subscriptions?user_id=user_001").json()["data"]
+
+    assert found["id"] == subscribed["id"]
+
+
+def test_001_get_subscription(seed, subscribed):
+    found = seed.get(f"/api/v1/subscriptions/{subscribed['id']}").json()
+
+    wanted = {"id", "plan", "api", "status", "current_period_end", "cancel_at_period_end"}
+    assert wanted <= set(found)
+
+
+def test_001_upgrade_subscription(seed, subscribed):
+    url = f"/api/v1/subscriptions/{subscribed['id']}/upgrade"
+
+    answer = seed.put(url, {"plan": "team"}, format="json")
+
+    assert (answer.status_code, answer.json()["plan"]) == (200, "team")
+
+
+def test_001_cancel_subscription(seed):
+    card = {"user_id": "user_001_leaves", "payment_method_id": "pm_card_visa"}
+    seed.post("/api/v1/consumers/register", {"user_id": "user_001_leaves"}, format="json")
+    seed.post("/api/v1/payment-methods", card, format="json")
+    wish = {"user_id": "user_001_leaves", "plan": "basic", "payment_method": "default"}
+    made = seed.post("/api/v1/subscriptions", wish, format="json").json()
+
+    answer = seed.put(f"/api/v1/subscriptions/{made['id']}/cancel", {}, format="json")
+
+    assert (answer.status_code, answer.json()["cancel_at_period_end"]) == (200, True)
+
+
+def test_001_subscription_usage(seed, subscribed):
+    told = seed.get(f"/api/v1/subscriptions/{subscribed['id']}/usage").json()
+
+    assert {"tokens", "api_calls"} <= {line["meter"] for line in told["meters"]}
+
+
+def test_001_payment_methods(seed):
+    seed.post("/api/v1/consumers/register", {"user_id": "user_001_cards"}, format="json")
+    for card in ("pm_card_visa", "pm_card_mastercard"):
+        wish = {"user_id": "user_001_cards", "payment_method_id": card}
+        assert seed.post("/api/v1/payment-methods", wish, format="json").status_code == 200
+    listed = seed.get("/api/v1/payment-methods?user_id=user_001_cards").json()["data"]
+    newest, first = (one["id"] for one in listed)
+
+    preferred = seed.put(f"/api/v1/payment-methods/{newest}/default", {}, format="json")
+    removed = seed.delete(f"/api/v1/payment-methods/{first}")
+
+    assert (preferred.json()["is_default"], removed.json()["deleted"]) == (True, True)
+
+
+def test_001_add_payment_method_without_card_data(seed):
+    wish = {"user_id": "user_001_new", "return_url": "https://app.local/account"}
+    seed.post("/api/v1/consumers/register", {"user_id": "user_001_new"}, format="json")
+
+    answer = seed.post("/api/v1/payment-methods", wish, format="json")
+
+    assert (answer.status_code, answer.json()["client_secret"][:5]) == (201, "seti_")

@@ -67,6 +67,8 @@ class Command(BaseCommand):
 
 
 def _pro_price_id(project: Project) -> str:
-    row = Price.objects.filter(project=project, plan__code="pro", active=True).order_by("-pk")
+    row = Price.objects.filter(
+        project=project, plan__code="pro", active=True, only_for=None
+    ).order_by("-pk")
     found = row.first()
     return found.stripe_price_id if found else "price_123"
