@@ -121,6 +121,7 @@ UNFOLD = {
                 "title": "Money",
                 "items": [
                     _page("Subscriptions", "autorenew", "billing.subscription"),
+                    _page("Scheduled changes", "event_upcoming", "billing.scheduledchange"),
                     _page("Payments", "payments", "billing.payment"),
                     _page("Refund requests", "approval_delegation", "billing.refundrequest"),
                     _page("Refunds", "undo", "billing.refund"),
@@ -179,6 +180,7 @@ UNFOLD = {
                     _page("Features", "toggle_on", "entitlements.feature"),
                     _page("Meters", "speed", "metering.meter"),
                     _page("Prices", "price_change", "billing.price"),
+                    _page("Agreed prices", "handshake", "billing.priceoverride"),
                     _page("Billing policies", "tune", "billing.billingpolicy"),
                     _page("Refund limits", "group_add", "billing.refundlimit"),
                     _page("Refund budgets", "savings", "billing.refundbudget"),

@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing import access, gateway
 from billing.models import Price, PriceKind, Subscription
 from billing.money import shown
+from billing.overrides import price_for
 from billing.prices import price_text
 from billing.subscription_desk import Seen, money_of
 from billing.subscriptions import ChangePreview, preview_plan_change, preview_resume
@@ -81,11 +82,24 @@ class UncancelDialog(SubscriptionDialog):
 
 
 class PauseDialog(SubscriptionDialog):
+    resumes_on = forms.DateField(
+        label="Goes on by itself on",
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "date"}),
+        help_text="At 00:00 UTC. Empty: when somebody resumes it.",
+    )
+
     def follows(self) -> list[str]:
         return [
             f"Access by {self.plan} stays until {self.paid_until}, which is paid, and closes then.",
-            "Nothing is charged until somebody resumes it; invoices of that time are voided.",
+            "Nothing is charged until it goes on; invoices of that time are voided. Going on after "
+            "the paid time begins a new period, which is charged.",
         ]
+
+    @property
+    def resumes_at(self) -> datetime | None:
+        day = self.cleaned_data["resumes_on"]
+        return datetime(day.year, day.month, day.day, tzinfo=UTC) if day else None
 
 
 class SeenDialog(SubscriptionDialog):
@@ -145,10 +159,24 @@ class ResumeDialog(SeenDialog):
         return asked
 
 
-class ChangePlanDialog(SeenDialog):
-    """To which price, and when the difference is settled. The first click shows the price."""
+def prices_for(subscription: Subscription) -> list[Price]:
+    """What it can be changed to, as this consumer pays it."""
+    offered = Price.objects.filter(
+        project=subscription.project,
+        kind=PriceKind.RECURRING,
+        active=True,
+        only_for=None,
+        currency=subscription.currency,
+    )
+    found = offered.select_related("plan").order_by("plan__rank", "amount_minor")
+    own = [price_for(consumer=subscription.consumer, price=price) for price in found]
+    return [price for price in own if price.pk != subscription.price_id]
 
-    price = forms.ChoiceField(label="New price", widget=UnfoldAdminSelectWidget)
+
+class PricedDialog(SeenDialog):
+    """The first click shows the price of what was chosen, the second one agrees to it."""
+
+    asks_for = "price"  # the field that says what is wanted
     settle = forms.ChoiceField(
         label="The rest of this period",
         choices=[
@@ -159,24 +187,56 @@ class ChangePlanDialog(SeenDialog):
     )
     seen_for = forms.CharField(widget=forms.HiddenInput, required=False, max_length=60)
 
+    @property
+    def prorate(self) -> bool:
+        return bool(self.cleaned_data["settle"] == "now")
+
+    @property
+    def wish(self) -> str:
+        return f"{self.cleaned_data[self.asks_for]}:{self.cleaned_data['settle']}"
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the click agrees to a price that was shown for the very same choice."""
+        asked = self.cleaned_data
+        was_shown = asked.get("seen_at") is not None and asked.get("seen_due") is not None
+        return was_shown and asked["seen_for"] == self.wish
+
+    @property
+    def chosen(self) -> Price:
+        raise NotImplementedError
+
+    @property
+    def quantity(self) -> int | None:
+        return None
+
+    def price_it(self) -> None:
+        """Raises whatever speaks against the change."""
+        at = now().replace(microsecond=0)
+        with gateway.deadline(STRIPE_SECONDS):
+            preview = preview_plan_change(
+                subscription=self.subscription,
+                price=self.chosen,
+                prorate=self.prorate,
+                at=at,
+                quantity=self.quantity,
+            )
+        self.show(preview)
+        self.data["seen_for"] = self.wish
+
+
+class ChangePlanDialog(PricedDialog):
+    """To which price, and when the difference is settled."""
+
+    price = forms.ChoiceField(label="New price", widget=UnfoldAdminSelectWidget)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.prices = {price.public_id: price for price in self._prices()}
+        self.prices = {price.public_id: price for price in prices_for(self.subscription)}
         self.fields["price"].choices = [
             ("", "Choose..."),
             *((one, f"{price.plan}: {price_text(price)}") for one, price in self.prices.items()),
         ]
-
-    def _prices(self) -> list[Price]:
-        offered = Price.objects.filter(
-            project=self.subscription.project,
-            kind=PriceKind.RECURRING,
-            active=True,
-            currency=self.subscription.currency,
-        )
-        if self.subscription.price is not None:
-            offered = offered.exclude(pk=self.subscription.price.pk)
-        return list(offered.select_related("plan").order_by("plan__rank", "amount_minor"))
 
     def follows(self) -> list[str]:
         if self.preview is not None:
@@ -193,24 +253,3 @@ class ChangePlanDialog(SeenDialog):
     @property
     def chosen(self) -> Price:
         return self.prices[self.cleaned_data["price"]]
-
-    @property
-    def prorate(self) -> bool:
-        return bool(self.cleaned_data["settle"] == "now")
-
-    @property
-    def is_confirmed(self) -> bool:
-        """Whether the click agrees to a price that was shown for the very same choice."""
-        asked = self.cleaned_data
-        was_shown = asked.get("seen_at") is not None and asked.get("seen_due") is not None
-        return was_shown and asked["seen_for"] == f"{asked['price']}:{asked['settle']}"
-
-    def price_it(self) -> None:
-        """Raises whatever speaks against the change."""
-        at = now().replace(microsecond=0)
-        with gateway.deadline(STRIPE_SECONDS):
-            preview = preview_plan_change(
-                subscription=self.subscription, price=self.chosen, prorate=self.prorate, at=at
-            )
-        self.show(preview)
-        self.data["seen_for"] = f"{self.cleaned_data['price']}:{self.cleaned_data['settle']}"
