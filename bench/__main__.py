@@ -66,6 +66,9 @@ def main() -> None:
             if (value := getattr(options, name)) is not None
         },
     )
+    if options.events is not None:
+        *others, largest = sizes.places
+        sizes = replace(sizes, places=(*others, replace(largest, events=options.events)))
     failed = measure(options, sizes) if set(options.paths) & PATHS.keys() else []
     for path in options.paths:
         if path in APART and subprocess.run(APART[path], check=False).returncode != 0:
@@ -83,6 +86,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of which the medians are printed")
     parser.add_argument("--seconds", type=float, help="of each contender in each round")
     parser.add_argument("--connections", type=int)
+    parser.add_argument("--events", type=int, help="in the table at the largest size")
     parser.add_argument("--alone", action="store_true", help="without the seeds', DRF, dj-stripe")
     parser.add_argument("--fresh", action="store_true", help="make the kept databases anew")
     parser.add_argument("--output", type=Path, default=KEPT, help="the file for the figures")

@@ -39,29 +39,26 @@ def measure(field: Field) -> Finding:
 
 def _row(field: Field, skew: float | None, changes: int) -> dict[str, float]:
     consumers = field.place.consumers
-    drawn = _drawn(consumers, skew, min(REQUESTS, consumers * 4))
-    # The version is part of an answer, and changes with it: only that it is the right user's.
-    plan = Plan(shots.share_of([(get(user), b'"user_id":"user_%d"' % user) for user in drawn]))
     program = field.ours(PUSH_CACHE="true")
     must(ask(program.port, get(0)).status == 200, "it answers")
     end = threading.Event()
     writer = threading.Thread(target=_change, args=(consumers, changes, end))
     writer.start()
     try:
-        cold = _phase(field, program, plan)
-        warm = _phase(field, program, plan)
+        cold, later = (_phase(field, program, _drawn(consumers, skew, seed)) for seed in (7, 8))
     finally:
         end.set()
         writer.join()
     field.end(program)
-    return {**{f"cold_{name}": value for name, value in cold.items()}, **warm}
+    return {**{f"cold_{name}": value for name, value in cold.items()}, **later}
 
 
-def _phase(field: Field, program: Program, plan: Plan) -> dict[str, float]:
+def _phase(field: Field, program: Program, users: list[int]) -> dict[str, float]:
+    # The version is part of an answer, and changes with it: only that it is the right user's.
+    asked = [(get(user), b'"user_id":"user_%d"' % user) for user in users]
     before = _told(program)
-    inexact = Plan(plan.shots, exact=False)
     seconds = field.sizes.seconds * field.sizes.rounds
-    fired = field.fire(program, inexact, seconds=seconds)
+    fired = field.fire(program, Plan(shots.share_of(asked), exact=False), seconds=seconds)
     after = _told(program)
     cuts = statistics.quantiles(fired.latencies, n=100)
     hits = 1 - (after[0] - before[0]) / max(1.0, after[1] - before[1])
@@ -79,8 +76,8 @@ def _told(program: Program) -> tuple[float, float]:
     return misses, asked
 
 
-def _drawn(consumers: int, skew: float | None, count: int) -> list[int]:
-    dice = random.Random(7)
+def _drawn(consumers: int, skew: float | None, seed: int) -> list[int]:
+    dice, count = random.Random(seed), min(REQUESTS, consumers * 4)
     if skew is None:
         return [dice.randrange(consumers) for _ in range(count)]
     return [int(dice.paretovariate(skew)) % consumers for _ in range(count)]

@@ -79,6 +79,28 @@ def test_ring_during_the_work_it_asks_for_is_heard_again():
     wait_for(lambda: len(heard.rings) == 2)
 
 
+def test_rings_while_the_bell_rests_are_one(monkeypatch):
+    resting, rested = threading.Event(), threading.Event()
+
+    def rest(seconds):
+        resting.set()
+        assert rested.wait(WAIT)
+
+    monkeypatch.setattr(doorbell, "sleep", rest)
+    bell, heard = Doorbell(), Heard()
+    heard.open.set()
+    bell.connect(heard)
+    bell.ring("inbox.work")
+    assert resting.wait(WAIT)
+
+    for _ in range(5):
+        bell.ring("inbox.work")
+    rested.set()
+
+    wait_for(lambda: len(heard.rings) == 2)
+    assert bell._queue.empty()
+
+
 def test_failing_broker_does_not_end_the_bell(caplog):
     bell, heard = Doorbell(), []
 
