@@ -87,6 +87,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of each contender in each round")
     parser.add_argument("--connections", type=int)
     parser.add_argument("--events", type=int, help="in the table at the largest size")
+    parser.add_argument("--at", choices=(SMALL, MIDDLE, LARGE), help="at one of the sizes only")
     parser.add_argument("--alone", action="store_true", help="without the seeds', DRF, dj-stripe")
     parser.add_argument("--fresh", action="store_true", help="make the kept databases anew")
     parser.add_argument("--output", type=Path, default=KEPT, help="the file for the figures")
@@ -114,7 +115,7 @@ def measure(options: argparse.Namespace, sizes: Sizes) -> list[str]:
         field = Field(servers, sizes, not options.alone and are_there(), databases)
         if not options.alone and not field.baselines:
             say("Without the others: their packages are not installed; use `make bench`.")
-        failed = walk(options.paths, field, record)
+        failed = walk(options.paths, field, record, at=options.at)
         record.head["minutes"] = (time.monotonic() - began) / 60
         record.keep()
         print("", *report.summary(record), sep="\n", flush=True)
@@ -134,13 +135,13 @@ def kept_place() -> Path:
     return place
 
 
-def walk(chosen: list[str], field: Field, record: Record) -> list[str]:
+def walk(chosen: list[str], field: Field, record: Record, *, at: str | None = None) -> list[str]:
     """Measure the paths size by size; those that failed."""
     places = field.sizes.places
     failed = []
     for place in places:
         here = [path for path in chosen if path in PATHS and is_at(PATHS[path], place, places)]
-        if not here:
+        if not here or at not in (None, place.name):
             continue
         field.open(place)
         failed += [path for path in here if not works(path, field, record)]

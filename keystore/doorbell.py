@@ -20,10 +20,15 @@ REST_SECONDS = 0.02
 Sender = Callable[[str], None]
 
 
+def rest_a_moment() -> None:
+    sleep(REST_SECONDS)
+
+
 class Doorbell:
     """A bounded queue and one daemon thread that hands task names to the sender."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest: Callable[[], None] = rest_a_moment) -> None:
+        self._rest = rest
         self._sender: Sender | None = None
         self._reset()
 
@@ -64,7 +69,7 @@ class Doorbell:
             with self._lock:
                 self._waiting.discard(task_name)
             self._send(task_name, request_id)
-            sleep(REST_SECONDS)
+            self._rest()
 
     def _send(self, task_name: str, request_id: str) -> None:
         sender = self._sender

@@ -79,15 +79,14 @@ def test_ring_during_the_work_it_asks_for_is_heard_again():
     wait_for(lambda: len(heard.rings) == 2)
 
 
-def test_rings_while_the_bell_rests_are_one(monkeypatch):
+def test_rings_while_the_bell_rests_are_one():
     resting, rested = threading.Event(), threading.Event()
 
-    def rest(seconds):
+    def rest():
         resting.set()
         assert rested.wait(WAIT)
 
-    monkeypatch.setattr(doorbell, "sleep", rest)
-    bell, heard = Doorbell(), Heard()
+    bell, heard = Doorbell(rest), Heard()
     heard.open.set()
     bell.connect(heard)
     bell.ring("inbox.work")
