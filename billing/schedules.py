@@ -65,12 +65,7 @@ def schedule_change(
         prorate=due_at is not None,
         at=at.replace(microsecond=0),
     )
-    found = read_subscription(subscription)
-    end = period_end(found)
-    last = instant(found["cancel_at"])
-    when = due_at or end - AHEAD
-    if last is not None and last <= (due_at or end):
-        raise NotChangeable("It ends before that: take the cancellation back first.")
+    when = _when(read_subscription(subscription), due_at)
     row = ScheduledChange(
         project=subscription.project,
         subscription=subscription,
@@ -84,6 +79,14 @@ def schedule_change(
         created_at=at,
     )
     return _write_down(row, "subscription.schedule")
+
+
+def _when(found: Object, due_at: datetime | None) -> datetime:
+    """When it is carried out. Raises NotChangeable for what ends before."""
+    end, last = period_end(found), instant(found["cancel_at"])
+    if last is not None and last <= (due_at or end):
+        raise NotChangeable("It ends before that: take the cancellation back first.")
+    return due_at or end - AHEAD
 
 
 def period_end(found: Object) -> datetime:
