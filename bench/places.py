@@ -63,9 +63,21 @@ class Databases:
             make("unfinished")
             self._execute(f'ALTER DATABASE unfinished RENAME TO "{kept}"')
             say(f"made {kind}{size} in {time.monotonic() - began:.0f} s")
+        if of:
+            self._bring_up_to_date(kept)
         self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{kept}" STRATEGY FILE_COPY')
         return name
+
+    def _bring_up_to_date(self, kept: str) -> None:
+        """Migrate what an earlier version of the product's code made; a comment says which."""
+        schema = self._servers.schema
+        said = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = %s"
+        with self._servers.postgres.connect() as connection:
+            found = connection.execute(said, [kept]).fetchone()
+        if found != (schema,):
+            self._servers.migrate(kept)
+            self._execute(f"COMMENT ON DATABASE \"{kept}\" IS '{schema}'")
 
     def _is_there(self, name: str) -> bool:
         with self._servers.postgres.connect() as connection:

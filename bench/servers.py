@@ -63,6 +63,7 @@ class Servers:
         self.postgres, self.valkey = Postgres(base), Valkey(base)
         self._port = 23000 + os.getpid() % 5000
         self._known: dict[str, Child] = {}
+        self.schema = template.key()
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join([str(PACKAGES), str(paths.ROOT)]),
@@ -85,7 +86,7 @@ class Servers:
 
     def start(self) -> None:
         """PostgreSQL, durable and migrated, and Valkey."""
-        schema, made = template.key(), self.base / "schema"
+        schema, made = self.schema, self.base / "schema"
         if not self.postgres.data.exists() and template.copy_cluster(schema, self.postgres):
             made.write_text(schema)
         command = [*self.postgres.command(), *TUNED]
@@ -94,13 +95,14 @@ class Servers:
         self._spawn("valkey", self.valkey.command(), cwd=paths.ROOT)
         self.children.wait_until("valkey", self.valkey.is_ready, seconds=START_SECONDS)
         if not made.exists() or made.read_text() != schema:
-            self._migrate()
+            self.migrate(paths.DATABASE)
             made.write_text(schema)
 
-    def _migrate(self) -> None:
+    def migrate(self, database: str) -> None:
         """Data that was kept, or made without a template, may lack the latest migrations."""
         migrate = [sys.executable, "manage.py", "migrate", "-v0", "--skip-checks"]
-        subprocess.run(migrate, env=self.environment, cwd=paths.ROOT, check=True)
+        told = {**self.environment, "DATABASE_URL": self.url(database)}
+        subprocess.run(migrate, env=told, cwd=paths.ROOT, check=True)
 
     def serve_wsgi(self, name: str, target: str, **changes: str) -> Program:
         """A WSGI callable behind granian, as production serves ours."""
