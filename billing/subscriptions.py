@@ -171,6 +171,8 @@ def _item_to_change(
     _refuse_unless_paying(found)
     if found["pause_collection"] is not None:
         raise NotChangeable("It is paused: resume it first, then change it.")
+    if price.project_id != subscription.project_id:
+        raise InvalidInput("This price belongs to another project: choose one of this project.")
     items: list[Object] = found["items"]["data"]
     current = [item for item in items if item["price"]["id"] == price.stripe_price_id]
     if current:
@@ -211,8 +213,6 @@ def _usage_items(found: Object, changed: Object, price: Price) -> list[dict[str,
 
 
 def _refuse_price(subscription: Subscription, price: Price) -> None:
-    if price.project_id != subscription.project_id:
-        raise InvalidInput("This price belongs to another project: choose one of this project.")
     is_own = price.only_for_id in (None, subscription.consumer_id)
     if price.kind != PriceKind.RECURRING or not price.active or not is_own:
         raise InvalidInput(f"{price} is not for sale as a subscription: choose another price.")
