@@ -63,11 +63,19 @@ class EventLog:
             data={"object": copy(item)},
             request={"id": request_id, "idempotency_key": key},
         )
-        for unused in ("account", "context"):
-            event.pop(unused)
+        event.pop("context")
+        event["account"] = self._connected(item)
+        if not event["account"]:
+            event.pop("account")
         if previous is not None:
             event["data"]["previous_attributes"] = copy(previous)
         self._sandbox.store.put(event)
         self._sandbox.store.hide(event["id"], delivered=True)
         self._sandbox.webhooks.enqueue(event)
         return event
+
+    def _connected(self, item: Object) -> str | None:
+        """The connected account that an event concerns: itself, or the one that it belongs to."""
+        if item.get("object") == "account":
+            return str(item["id"])
+        return self._sandbox.store.secret(item.get("id", ""), "account")
