@@ -15,6 +15,7 @@ from django.db.models import F, Q, QuerySet
 
 from billing import catalog_events, gateway
 from billing.attempts import kind_of, note_attempts
+from billing.market import events as market_events
 from billing.models import InboxEvent, InboxState, Invoice, Payment
 from billing.receipt import customer_of, reason_to_ignore
 from billing.shapes import ref
@@ -91,7 +92,7 @@ def _work(event: InboxEvent, clock: Clock) -> int:
         customer_id = event.stripe_customer_id or resolve_customer(event)
         if customer_id:
             return _sync(event, customer_id, clock)
-        note = catalog_events.follow(event)
+        note = catalog_events.follow(event) or market_events.follow(event, clock)
         return _finish(
             event, InboxState.DONE if note else InboxState.IGNORED, note or _no_use(event), clock()
         )

@@ -61,6 +61,10 @@ Values = dict[str, Any]
 Insert = Callable[[Values], tuple[str, bool]]
 
 
+# What is followed of connected accounts, which are creators'; the rest is theirs.
+OF_CREATORS = ("account.updated", "payout.")
+
+
 class BodyTooLarge(DomainError):
     code = "body_too_large"
     status = 413
@@ -235,7 +239,7 @@ def reason_to_ignore(event: dict[str, Any]) -> str:
     if livemode is not settings.STRIPE_LIVE_MODE:
         ours = "live" if settings.STRIPE_LIVE_MODE else "test"
         return f"not for this deployment: it works in {ours} mode"
-    if event.get("account"):
+    if event.get("account") and not str(event.get("type")).startswith(OF_CREATORS):
         return "it concerns a connected account"
     return ""
 

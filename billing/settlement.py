@@ -1,13 +1,14 @@
 """What follows when an operation at Stripe is settled, kind by kind."""
 
 from billing import cards, catalog, checkout, customers, direct, overrides, refunds, subscriptions
+from billing.market import creators, payouts
 from billing.models import Operation, OperationKind
 from billing.operations import Kind, find_by_mark, register
 
 
 def install() -> None:
     """Tell `billing.operations` what each kind needs; called once at start."""
-    kinds = {**_before_the_sale(), **_after_the_sale(), **_in_between()}
+    kinds = {**_before_the_sale(), **_after_the_sale(), **_in_between(), **_of_creators()}
     for kind, behaviour in kinds.items():
         register(kind, behaviour)
     catalog.install()
@@ -113,5 +114,40 @@ def _in_between() -> dict[OperationKind, Kind]:
             settle=subscriptions.settle_update,
             fail=lambda operation, problem: None,
             find=cards.find_detached,
+        ),
+    }
+
+
+def _of_creators() -> dict[OperationKind, Kind]:
+    """Accounts of creators, and money on its way to them."""
+    return {
+        OperationKind.CREATE_ACCOUNT: Kind(
+            settle=creators.settle_account,
+            fail=lambda operation, problem: None,  # whoever asked for the link is told
+            find=lambda operation: find_by_mark("/v1/accounts", operation),
+        ),
+        OperationKind.CREATE_ACCOUNT_LINK: Kind(
+            settle=lambda operation, found: None,  # the caller hands the link on
+            fail=lambda operation, problem: None,
+            find=lambda operation: None,  # a second link harms nobody
+        ),
+        OperationKind.TRANSFER: Kind(
+            settle=payouts.settle_transfer,
+            fail=payouts.fail_transfer,
+            find=lambda operation: find_by_mark(
+                "/v1/transfers", operation, destination=operation.params["destination"]
+            ),
+        ),
+        OperationKind.PAY_OUT: Kind(
+            settle=payouts.settle_bank,
+            fail=payouts.fail_bank,
+            find=lambda operation: find_by_mark(
+                "/v1/payouts", operation, account=operation.stripe_account
+            ),
+        ),
+        OperationKind.REVERSE_TRANSFER: Kind(
+            settle=payouts.settle_return,
+            fail=payouts.fail_return,
+            find=payouts.find_return,
         ),
     }

@@ -16,6 +16,7 @@ from billing import (
     usage_reports,
     usage_sending,
 )
+from billing.market import schedule
 from billing.reconciliation import nightly, work
 from config.clock import now
 
@@ -104,3 +105,9 @@ def carry_out_scheduled() -> int:
 def mail_trials() -> int:
     """Mail those whose trial ends soon."""
     return trials.mail_trials(at=now())
+
+
+@shared_task
+def work_payouts() -> int:
+    """Pay creators whose day has come, and look at payouts that are under way."""
+    return schedule.work_payouts(clock=now)
