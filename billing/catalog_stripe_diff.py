@@ -242,7 +242,8 @@ def _archivals(
     ours = {row.stripe_id: row.plan for row in rows}
     ours |= {one.price.stripe_id: one.plan.code for one in choices}
     for one in stripe.prices.values():
-        if one.metadata.get("latchkey_project") == project.slug:
+        is_offer = "latchkey_offer" in one.metadata  # a creator's, not the file's
+        if one.metadata.get("latchkey_project") == project.slug and not is_offer:
             ours.setdefault(one.stripe_id, one.metadata.get("latchkey_plan", ""))
     changes = []
     for stripe_id, plan in sorted(ours.items()):

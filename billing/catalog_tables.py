@@ -37,7 +37,9 @@ def find_project(slug: str) -> Project | None:
 def read_project(project: Project) -> ProjectSpec:
     """The project as the tables have it, without prices (see `read_rows`)."""
     policy = BillingPolicy.objects.filter(project=project).first()
-    plans = project.plans.select_related("api").prefetch_related("plan_features__feature")
+    # Plans that creators offer are not the file's.
+    plans = project.plans.filter(offer=None).select_related("api")
+    plans = plans.prefetch_related("plan_features__feature")
     return ProjectSpec(
         slug=project.slug,
         name=project.name,
@@ -78,9 +80,8 @@ def _plan_spec(plan: Plan) -> PlanSpec:
 
 
 def read_rows(project: Project) -> list[PriceRow]:
-    rows = (
-        Price.objects.filter(project=project, only_for=None).select_related("plan").order_by("pk")
-    )
+    rows = Price.objects.filter(project=project, only_for=None, plan__offer=None)
+    rows = rows.select_related("plan").order_by("pk")
     return [
         PriceRow(
             plan=row.plan.code,
@@ -220,7 +221,8 @@ def write_rows(project: Project, rows: Iterable[PriceRow], *, archive_others: bo
     """
     kept = [write_row(project, row).pk for row in rows]
     if archive_others:
-        project.prices.filter(active=True, only_for=None).exclude(pk__in=kept).update(active=False)
+        others = project.prices.filter(active=True, only_for=None, plan__offer=None)
+        others.exclude(pk__in=kept).update(active=False)
 
 
 def write_row(project: Project, row: PriceRow) -> Price:

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from billing import views
-from billing.api import subscriptions
+from billing.api import market, market_apis, subscriptions
 from billing.api.checkout import (
     CheckoutClaimView,
     CheckoutStateView,
@@ -29,6 +29,8 @@ from billing.api.portal import PortalEligibilityView, PortalView
 from billing.api.reconciliation import ReconciliationsView, ReconciliationView
 from billing.api.subscribe import SubscriptionsView
 
+CREATOR = "api/v1/creators/<str:creator_id>"
+API = "api/v1/apis/<str:api_id>"
 SUBSCRIPTION = "api/v1/subscriptions/<str:subscription_id>"
 PAYMENT_METHOD = "api/v1/payment-methods/<str:payment_method_id>"
 WEBHOOKS = ("webhooks/stripe", "api/v1/webhooks/stripe", "billing/webhook", "api/billing/webhook")
@@ -60,6 +62,17 @@ urlpatterns = [
     path(f"{PAYMENT_METHOD}/default", DefaultPaymentMethodView.as_view()),
     path("api/v1/price-overrides", OverridesView.as_view()),
     path("api/v1/price-overrides/<str:override_id>", OverrideView.as_view()),
+    path("api/v1/creators", market.CreatorsView.as_view()),
+    path(CREATOR, market.CreatorView.as_view()),
+    path(f"{CREATOR}/onboarding", market.OnboardingView.as_view()),
+    path(f"{CREATOR}/payouts", market.CreatorPayoutsView.as_view()),
+    path(f"{CREATOR}/statements/<str:month>", market.StatementView.as_view()),
+    path("api/v1/marketplace", market_apis.MarketplaceView.as_view()),
+    path("api/v1/apis", market_apis.ApisView.as_view()),
+    path(API, market_apis.ApiView.as_view()),
+    path(f"{API}/plans", market_apis.ApiPlansView.as_view()),
+    path(f"{API}/usage", market_apis.ApiUsageView.as_view()),
+    path(f"{API}/earnings", market_apis.ApiEarningsView.as_view()),
     path("api/v1/portal/session", PortalView.as_view()),
     path("api/v1/portal/eligibility", PortalEligibilityView.as_view()),
     path("api/v1/admin/inbox", InboxView.as_view()),

@@ -64,21 +64,6 @@ def want_payout(
     locked = Creator.objects.select_for_update(of=("self",)).get(pk=creator.pk)
     amount = _amount(locked, currency, expected_minor)
     public_id = new_id("pyo")
-    operation = want(
-        project=creator.project,
-        kind=OperationKind.TRANSFER,
-        path="/v1/transfers",
-        params={
-            "amount": amount,
-            "currency": currency,
-            "destination": locked.stripe_account_id,
-            "transfer_group": public_id,
-            "metadata": {"latchkey_payout": public_id},
-        },
-        subject=public_id,
-        actor=actor,
-        at=at,
-    )
     payout = _insert(
         public_id=public_id,
         project_id=creator.project_id,
@@ -86,7 +71,7 @@ def want_payout(
         currency=currency,
         amount_minor=amount,
         period=period,
-        operation=operation,
+        operation=_want_transfer(locked, public_id, amount, currency, actor, at),
         looked_at=at,
         created_at=at,
     )
@@ -94,6 +79,26 @@ def want_payout(
     _record(payout, actor, reason, at)
     transaction.on_commit(partial(ring, TASK))
     return payout
+
+
+def _want_transfer(
+    creator: Creator, public_id: str, amount: int, currency: str, actor: str, at: datetime
+) -> Operation:
+    return want(
+        project=creator.project,
+        kind=OperationKind.TRANSFER,
+        path="/v1/transfers",
+        params={
+            "amount": amount,
+            "currency": currency,
+            "destination": creator.stripe_account_id,
+            "transfer_group": public_id,
+            "metadata": {"latchkey_payout": public_id},
+        },
+        subject=public_id,
+        actor=actor,
+        at=at,
+    )
 
 
 def _amount(creator: Creator, currency: str, expected_minor: int | None) -> int:
