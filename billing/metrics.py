@@ -19,6 +19,7 @@ from billing.models import (
     InboxState,
     InvariantCheck,
     Operation,
+    Payout,
     ReconciliationRun,
     Refund,
     RefundRequest,
@@ -26,6 +27,7 @@ from billing.models import (
     StripeErrorCount,
     UsageReport,
 )
+from billing.models.market import OPEN_PAYOUTS
 from billing.models.operations import OPEN_STATES
 from billing.models.refund_requests import OPEN_REQUESTS
 from billing.models.usage import UNFINISHED
@@ -127,6 +129,9 @@ class FromDatabase:
         waiting = RefundRequest.objects.filter(state__in=OPEN_REQUESTS)
         counts = dict(waiting.values_list("state").annotate(n=Count("pk")).order_by())
         yield _by("latchkey_refund_requests", "Open requests", "state", OPEN_REQUESTS, counts)
+        payouts = Payout.objects.filter(state__in=OPEN_PAYOUTS)
+        counts = dict(payouts.values_list("state").annotate(n=Count("pk")).order_by())
+        yield _by("latchkey_payouts", "Payouts under way", "state", OPEN_PAYOUTS, counts)
 
     def _jobs(self) -> Iterator[Metric]:
         schedule = settings.JOB_SCHEDULE

@@ -133,6 +133,16 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Marketplace",
+                "items": [
+                    _page("Creators", "storefront", "billing.creator"),
+                    _page("Listings", "inventory_2", "billing.apilisting"),
+                    _page("Earnings", "savings", "billing.earning"),
+                    _page("Payouts", "account_balance", "billing.payout"),
+                    _page("Commissions", "percent", "billing.commission"),
+                ],
+            },
+            {
                 "title": "Usage",
                 "items": [
                     _page("Balances", "data_usage", "metering.quotabalance"),

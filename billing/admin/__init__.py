@@ -2,6 +2,7 @@
 
 from billing.admin import (
     consumers,
+    creators,
     drifts,
     grants,
     inbox,
@@ -17,6 +18,7 @@ from billing.admin import (
 
 __all__ = [
     "consumers",
+    "creators",
     "drifts",
     "grants",
     "inbox",

@@ -8,7 +8,10 @@ from django.db import connection
 
 from billing.invariants import CHECKS, check_all
 from billing.models import (
+    ApiListing,
     Checkout,
+    Creator,
+    Invoice,
     MeterLink,
     Operation,
     Payment,
@@ -192,6 +195,75 @@ class Plant:
             project=balance.project, balance=balance, quantity=3, expires_at=NOON - HOUR
         )
         return made.public_id
+
+    def creator(self):
+        return Creator.objects.create(**self.own, country="US", currency="usd")
+
+    def sold(self, *, at=NOON - HOUR):
+        """A payment for a creator's API of an hour ago, and its ledger's owner."""
+        creator = self.creator()
+        api = self.own["project"].apis.create(code="weather")
+        ApiListing.objects.create(api=api, creator=creator, created_at=at - HOUR)
+        self.plan.api = api
+        self.plan.save(update_fields=["api"])
+        self.subscription(plan=self.plan)
+        Invoice.objects.create(
+            **self.own,
+            stripe_invoice_id="in_1",
+            stripe_subscription_id="sub_1",
+            status="paid",
+            currency="usd",
+            total_minor=1000,
+            paid_minor=1000,
+            created_at=at,
+            synced_at=at,
+        )
+        payment = self.payment(stripe_invoice_id="in_1")
+        Payment.objects.update(synced_at=at, created_at=at)
+        return creator, payment
+
+    def sales_are_on_the_ledger(self):
+        self.sold()
+        return "10.00 USD unwritten"
+
+    def refunded_sales_are_taken_back(self):
+        creator, payment = self.sold()
+        self.refund(payment, 1000)
+        Payment.objects.update(refunded_minor=1000)
+        price = self.plan.prices.create(
+            project=creator.project, stripe_price_id="price_1", amount_minor=1, currency="usd"
+        )
+        creator.earnings.create(
+            project=creator.project, kind="sale", currency="usd", amount_minor=1000,
+            gross_minor=1000, payment=payment, price=price, source="ch_1", occurred_at=NOON,
+        )  # fmt: skip
+        return "10.00 USD of it is still on the ledger"
+
+    def payout(self, **fields):
+        creator = self.creator()
+        operation = Operation.objects.create(
+            project=creator.project, kind="transfer", path="/", params={}, actor="system",
+            state="done", created_at=NOON,
+        )  # fmt: skip
+        creator.earnings.create(
+            project=creator.project, kind="adjustment", currency="usd", amount_minor=500,
+            source="x", occurred_at=NOON,
+        )  # fmt: skip
+        return creator.payouts.create(
+            project=creator.project, currency="usd", amount_minor=500, operation=operation, **fields
+        )
+
+    def payouts_are_on_the_ledger(self):
+        self.payout(created_at=NOON)
+        return "wanted, its lines sum to 0.00 USD"
+
+    def payouts_end(self):
+        payout = self.payout(created_at=NOON - timedelta(days=15), problem="no such account")
+        payout.earnings.create(
+            project=payout.project, creator=payout.creator, kind="payout", currency="usd",
+            amount_minor=-500, source=payout.public_id, occurred_at=NOON,
+        )  # fmt: skip
+        return "no such account"
 
     def subscriptions_renew(self):
         self.subscription(current_period_end=NOON - timedelta(hours=3))
