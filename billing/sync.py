@@ -44,7 +44,7 @@ from billing.shapes import SubscriptionFacts
 from billing.snapshot import Snapshot, Touched
 from entitlements.models import GrantSource
 from entitlements.services import WantedGrant, set_source_grants
-from keystore.models import Consumer
+from keystore.models import Consumer, Project
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +232,7 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
         if facts.stripe_subscription_id in doubled:
             duplicates.undo(holder=holder, facts=facts, at=at)
     kept = [one for one in bought if one[0].stripe_subscription_id not in doubled]
-    hand_down_cycle(consumer=holder.consumer, bought=kept, grace=_grace(holder), at=at)
+    hand_down_cycle(consumer=holder.consumer, bought=kept, grace=grace_of(holder.project), at=at)
     for session in taken.of("checkout.session"):
         checkout = projections.project_checkout(session=session, at=at)
         if checkout is not None:
@@ -287,7 +287,7 @@ def _window(
 ) -> access.Window | None:
     return access.subscription_window(
         facts,
-        grace=_grace(holder),
+        grace=grace_of(holder.project),
         lost_at=losses.by_subscription.get(facts.stripe_subscription_id),
         doubled=facts.stripe_subscription_id in doubled,
     )
@@ -363,6 +363,7 @@ def _grant(
         report.changed_grants.append(source_ref)
 
 
-def _grace(holder: StripeCustomer) -> timedelta:
-    policy = getattr(holder.project, "billing_policy", None)
+def grace_of(project: Project) -> timedelta:
+    """For how long an unpaid renewal keeps its access."""
+    policy = getattr(project, "billing_policy", None)
     return timedelta(days=policy.grace_days if policy else DEFAULT_GRACE_DAYS)

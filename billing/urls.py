@@ -10,6 +10,7 @@ from billing.api.checkout import (
     CheckoutView,
     PublicCheckoutView,
 )
+from billing.api.dashboard import DashboardSessionView
 from billing.api.inbox import ReplayView
 from billing.api.inbox_desk import (
     InboxEventView,
@@ -28,11 +29,13 @@ from billing.api.payment_methods import (
 from billing.api.portal import PortalEligibilityView, PortalView
 from billing.api.reconciliation import ReconciliationsView, ReconciliationView
 from billing.api.subscribe import SubscriptionsView
+from billing.ownpages import acts, changes, pages, wallet
 
 CREATOR = "api/v1/creators/<str:creator_id>"
 API = "api/v1/apis/<str:api_id>"
 SUBSCRIPTION = "api/v1/subscriptions/<str:subscription_id>"
 PAYMENT_METHOD = "api/v1/payment-methods/<str:payment_method_id>"
+OWN = "dashboard/subscriptions/<str:subscription_id>"
 WEBHOOKS = ("webhooks/stripe", "api/v1/webhooks/stripe", "billing/webhook", "api/billing/webhook")
 
 urlpatterns = [
@@ -40,6 +43,24 @@ urlpatterns = [
     *(path(f"{spelling}/", views.stripe_webhook) for spelling in WEBHOOKS),
     path("checkout/return", views.checkout_return, name="checkout-return"),
     path("checkout/claim", views.claim_key, name="checkout-claim"),
+    path("dashboard", pages.dashboard, name="dashboard"),
+    path("dashboard/open", pages.open_dashboard, name="dashboard-open"),
+    path("dashboard/usage", pages.usage, name="dashboard-usage"),
+    path("dashboard/invoices/<str:invoice_id>/pdf", pages.invoice_pdf, name="dashboard-pdf"),
+    path("dashboard/invoices/<str:invoice_id>/pay", pages.pay_invoice, name="dashboard-pay"),
+    path("dashboard/leave", pages.leave, name="dashboard-leave"),
+    path("dashboard/plans", changes.plans, name="dashboard-plans"),
+    path(f"{OWN}/change/<str:price_id>", changes.change, name="dashboard-change"),
+    path(f"{OWN}/cancel", acts.cancel, name="dashboard-cancel"),
+    path(f"{OWN}/keep", acts.keep, name="dashboard-keep"),
+    path("dashboard/buy/<str:price_id>", acts.buy, name="dashboard-buy"),
+    path("dashboard/portal", acts.portal, name="dashboard-portal"),
+    path("dashboard/cards", wallet.cards, name="dashboard-cards"),
+    path("dashboard/cards/<str:card_id>/use", wallet.use, name="dashboard-card-use"),
+    path("dashboard/cards/<str:card_id>/remove", wallet.remove, name="dashboard-card-remove"),
+    path("dashboard/keys/<str:key_id>/claim", acts.claim, name="dashboard-claim"),
+    path("dashboard/keys/<str:key_id>/rotate", acts.rotate, name="dashboard-rotate"),
+    path("api/v1/dashboard/session", DashboardSessionView.as_view()),
     path("checkout/cancelled", views.checkout_cancelled, name="checkout-cancelled"),
     path("billing/create-checkout-session", PublicCheckoutView.as_view()),
     path("api/v1/checkout/session", CheckoutView.as_view()),

@@ -2,6 +2,7 @@
 
 from billing.models.catalog import BillingPolicy, Price, PriceKind
 from billing.models.checkout import Checkout, CheckoutMode, CheckoutState
+from billing.models.dashboard import DashboardLink
 from billing.models.disputes import CreditNote, Dispute
 from billing.models.inbox import (
     InboxAttempt,
@@ -73,6 +74,7 @@ __all__ = [
     "Creator",
     "CreatorState",
     "CreditNote",
+    "DashboardLink",
     "Dispute",
     "Drift",
     "DriftState",

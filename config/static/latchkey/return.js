@@ -4,15 +4,15 @@ for (const place of document.querySelectorAll("[data-copy]")) {
   const button = document.createElement("button");
   const said = document.createElement("span");
   button.type = "button";
-  button.textContent = "Copy the key";
+  button.textContent = place.dataset.say || "Copy the key";
   said.setAttribute("role", "status");
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(source.textContent);
-      said.textContent = "Copied.";
+      said.textContent = place.dataset.said || "Copied.";
     } catch {
       getSelection().selectAllChildren(source);
-      said.textContent = "Selected: press Ctrl+C or ⌘C.";
+      said.textContent = place.dataset.selected || "Selected: press Ctrl+C or ⌘C.";
     }
   });
   place.append(button, said);
