@@ -45,12 +45,12 @@ def invite_people(*, project: Project, logins: Logins, clock: Clock) -> None:
     _grant_labs(people["lou"], clock())
     if not settings.STRIPE_USES_SANDBOX:
         return  # nobody pays at a real Stripe by itself: buy with card 4242 4242 4242 4242
-    _collect_key(_buy(people["ada"], "pro", clock), "ada_key", logins, clock())
+    _collect_key(buy(people["ada"], "pro", clock), "ada_key", logins, clock())
     use_some(consumer=people["ada"], at=clock())
-    _buy(people["joan"], "labs_lifetime", clock)
-    _buy(people["gina"], "pro", clock)
+    buy(people["joan"], "labs_lifetime", clock)
+    buy(people["gina"], "pro", clock)
     _cancel(people["gina"], clock)
-    _buy(people["grace"], "basic", clock)
+    buy(people["grace"], "basic", clock)
     _miss_a_payment(people["grace"], clock)
 
 
@@ -73,7 +73,7 @@ def _grant_labs(lou: Consumer, at: datetime) -> None:
     )
 
 
-def _buy(consumer: Consumer, plan_code: str, clock: Clock) -> Checkout:
+def buy(consumer: Consumer, plan_code: str, clock: Clock) -> Checkout:
     """Through Checkout, as a buyer does; once."""
     done = Checkout.objects.filter(
         consumer=consumer, plan__code=plan_code, state=CheckoutState.COMPLETE

@@ -354,3 +354,20 @@ def test_001_add_payment_method_without_card_data(seed):
     answer = seed.post("/api/v1/payment-methods", wish, format="json")
 
     assert (answer.status_code, answer.json()["client_secret"][:5]) == (201, "seti_")
+
+
+# --- Seed 001: creator analytics ---
+
+
+@pytest.mark.parametrize("what", ["usage", "earnings"])
+def test_001_usage_and_earnings_of_an_api(seed, what):
+    creator = {"user_id": "user_42", "country": "US", "currency": "usd"}
+    seed.post("/api/v1/creators", creator, format="json")
+    listed = {"user_id": "user_42", "code": f"telescopes-{what}", "name": "Telescopes"}
+    api_id = seed.post("/api/v1/apis", listed, format="json").json()["id"]
+
+    answer = seed.get(f"/api/v1/apis/{api_id}/{what}")
+
+    assert answer.status_code == 200
+    assert answer.json()["api"] == api_id
+    assert answer.json()["data"] == []

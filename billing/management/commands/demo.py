@@ -10,6 +10,7 @@ from billing.catalog_tables import find_project
 from billing.demo import build_demo, demo_token, read_catalog, refuse_where_it_hurts
 from billing.demo_history import live_through_the_past
 from billing.demo_logins import Logins
+from billing.demo_market import open_market
 from billing.demo_walk import walk_of
 from billing.models import Price
 from config.clock import now
@@ -51,6 +52,7 @@ class Command(BaseCommand):
             self.stderr.write(line)
         if options["history"]:
             made = live_through_the_past(project=report.project, clock=now)
+            open_market(project=report.project, clock=now)
             self.stdout.write(f"{made} buyers with a past were added.")
         if options["verbosity"]:
             self.stdout.write(f"The demo data are there; logins and keys are in {logins.path}.")
