@@ -140,3 +140,9 @@ def payment_methods_of(*, stripe_customer_id: str) -> list[gateway.Object]:
     """A customer's payment methods as they were last seen, newest first."""
     rows = models.PaymentMethod.objects.filter(customer__id=stripe_customer_id)
     return [dict(row.stripe_data) for row in rows.order_by("-created", "-id")]
+
+
+def invoice_seen(*, stripe_invoice_id: str) -> gateway.Object | None:
+    """An invoice as it was last seen."""
+    row = models.Invoice.objects.filter(id=stripe_invoice_id).first()
+    return dict(row.stripe_data) if row else None

