@@ -31,7 +31,7 @@ class InvoiceList(Fields):
     has_more = serializers.BooleanField()
 
 
-class LineShown(Fields):
+class InvoiceLineShown(Fields):
     id = serializers.CharField()
     description = serializers.CharField(allow_null=True)
     quantity = serializers.IntegerField(allow_null=True)
@@ -42,8 +42,8 @@ class LineShown(Fields):
     period_end = serializers.DateTimeField()
 
 
-class LineList(Fields):
-    data = LineShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
+class InvoiceLineList(Fields):
+    data = InvoiceLineShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
     next_cursor = serializers.CharField(allow_null=True)
     has_more = serializers.BooleanField()
 
@@ -63,6 +63,6 @@ class InvoiceDetail(InvoiceShown):
     period_start = serializers.DateTimeField(required=False)
     period_end = serializers.DateTimeField(required=False)
     memo = serializers.CharField(required=False, allow_null=True)
-    lines = LineList(help_text="The first ones; the rest from .../lines.")
+    lines = InvoiceLineList(help_text="The first ones; the rest from .../lines.")
     payments = InvoicePaymentShown(many=True)
     live = serializers.BooleanField(help_text="false: Stripe does not answer; as last seen.")

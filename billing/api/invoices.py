@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing import gateway, invoices_told
-from billing.api.invoice_shapes import InvoiceDetail, InvoiceList, InvoiceShown, LineList
+from billing.api.invoice_shapes import InvoiceDetail, InvoiceLineList, InvoiceList, InvoiceShown
 from billing.invoice_pdf import file_name, pdf_bytes, pdf_link
 from billing.invoices_told import InvoiceNotFound, issued
 from billing.models import Invoice
@@ -108,7 +108,9 @@ class InvoiceLinesView(APIView):
     permission_classes = [own_or_scope("invoices:read")]
 
     @extend_schema(
-        summary="All lines of an invoice", parameters=PAGE, responses={200: LineList, 404: Problem}
+        summary="All lines of an invoice",
+        parameters=PAGE,
+        responses={200: InvoiceLineList, 404: Problem},
     )
     def get(self, request: Request, invoice_id: str) -> Response:
         """A page at a time, however many there are."""
@@ -121,7 +123,7 @@ class InvoiceLinesView(APIView):
             found = invoices_told.lines_of(
                 row=row, after=after, limit=int(text or invoices_told.LINES_AT_ONCE)
             )
-        return Response(LineList(found.body()).data)
+        return Response(InvoiceLineList(found.body()).data)
 
 
 class PdfRenderer(BaseRenderer):
