@@ -98,6 +98,14 @@ def consumer_of(*, project: Project, user_id: str) -> Consumer | None:
     return max(found, key=lambda consumer: consumer.external_id == user_id, default=None)
 
 
+def consumers_of(*, project: Project, email: str = "") -> QuerySet[Consumer]:
+    """The project's consumers, or those with this address."""
+    found = Consumer.objects.filter(project=project)
+    if "\x00" in email:
+        return found.none()
+    return found.filter(email=email) if email else found
+
+
 def _renew_digest(key: ApiKey, digest: str) -> None:
     if not hmac.compare_digest(key.digest, digest):
         known_by = ApiKey.objects.filter(pk=key.pk, digest=key.digest)

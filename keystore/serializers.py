@@ -53,6 +53,16 @@ class RegisterRequest(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
+@extend_schema_serializer(
+    examples=[OpenApiExample("a new name", value={"name": "Ada Lovelace"}, request_only=True)]
+)
+class ChangeConsumerRequest(serializers.Serializer[Any]):
+    """What is left out stays as it is; an empty text forgets it."""
+
+    email = serializers.EmailField(required=False, allow_blank=True)
+    name = serializers.CharField(max_length=200, required=False, allow_blank=True)
+
+
 class ConsumerShown(serializers.ModelSerializer[Consumer]):
     id = serializers.CharField(source="public_id", help_text="con_...")
     user_id = serializers.CharField(source="external_id", help_text="The app's own id.")
@@ -63,6 +73,12 @@ class ConsumerShown(serializers.ModelSerializer[Consumer]):
         model = Consumer
         fields = ["id", "user_id", "external_id", "project_id", "email", "name", "created_at"]
         read_only_fields = fields
+
+
+class ConsumerPage(serializers.Serializer[Any]):
+    data = ConsumerShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
+    next_cursor = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()
 
 
 @extend_schema_serializer(

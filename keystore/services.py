@@ -75,6 +75,27 @@ def register_consumer(
 
 
 @transaction.atomic
+def change_consumer(*, consumer: Consumer, actor: str, reason: str = "", **wanted: str) -> bool:
+    """Set the `email` or the `name`. The audit trail keeps which of them, never what it says."""
+    current = Consumer.objects.select_for_update(no_key=True, of=("self",)).get(pk=consumer.pk)
+    changed = {name: text for name, text in wanted.items() if getattr(current, name) != text}
+    if not changed:
+        return False
+    Consumer.objects.filter(pk=consumer.pk).update(**changed)
+    for name, text in changed.items():
+        setattr(consumer, name, text)
+    audit.record(
+        actor=actor,
+        act="consumer.change",
+        target=consumer,
+        consumer=consumer,
+        after={"changed": sorted(changed)},
+        reason=reason,
+    )
+    return True
+
+
+@transaction.atomic
 def issue_key(
     *,
     project: Project,

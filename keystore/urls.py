@@ -19,6 +19,7 @@ urlpatterns = [
         consumers.RegisterConsumerView.as_view(),
         name="register-consumer",
     ),
+    path("api/v1/consumers", consumers.ConsumersView.as_view(), name="consumers"),
     path("api/v1/consumers/<str:consumer_id>", consumers.ConsumerView.as_view(), name="consumer"),
     path("api/v1/keys", consumers.KeysView.as_view(), name="keys"),
     # Not every word: /keys/verify is asked of another app.

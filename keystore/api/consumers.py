@@ -20,13 +20,16 @@ from keystore.authentication import (
     project_named,
 )
 from keystore.callers import EndUser
+from keystore.errors import NotForUsers
 from keystore.idempotency import IdempotentWrites
 from keystore.models import Api, Consumer, Project
 from keystore.pagination import page_of
 from keystore.permissions import own_or_scope, scope
 from keystore.rotation import rotate_key
-from keystore.selectors import consumer_key, consumer_of, keys_of
+from keystore.selectors import consumer_key, consumer_of, consumers_of, keys_of
 from keystore.serializers import (
+    ChangeConsumerRequest,
+    ConsumerPage,
     ConsumerShown,
     IssuedKeyShown,
     IssueKeyRequest,
@@ -39,7 +42,14 @@ from keystore.serializers import (
     RotateKeyRequest,
     checked,
 )
-from keystore.services import disable_key, enable_key, issue_key, register_consumer, revoke_key
+from keystore.services import (
+    change_consumer,
+    disable_key,
+    enable_key,
+    issue_key,
+    register_consumer,
+    revoke_key,
+)
 
 PROBLEMS = {400: Problem, 401: Problem, 403: Problem}
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -83,9 +93,34 @@ class RegisterConsumerView(IdempotentWrites):
         return Response(ConsumerShown(consumer).data)
 
 
-class ConsumerView(APIView):
+class ConsumersView(APIView):
+    permission_classes = [scope("entitlements:read")]
+
+    @extend_schema(
+        operation_id="consumers_list",
+        summary="The users",
+        parameters=[
+            OpenApiParameter("email", description="The whole address."),
+            OpenApiParameter("limit", int),
+            OpenApiParameter("cursor"),
+        ],
+        responses={200: ConsumerPage, **PROBLEMS},
+    )
+    def get(self, request: Request) -> Response:
+        """The project's users, newest first."""
+        found = consumers_of(
+            project=caller_of(request).project, email=request.query_params.get("email", "")
+        )
+        page = page_of(found, request.query_params)
+        return Response(page.body(list(ConsumerShown(page.rows, many=True).data)))
+
+
+class ConsumerView(IdempotentWrites):
     authentication_classes = KEY_OR_TOKEN
-    permission_classes = [own_or_scope("entitlements:read")]
+
+    def get_permissions(self) -> list[Any]:
+        wanted = "consumers:write" if self.request.method == "PATCH" else "entitlements:read"
+        return [own_or_scope(wanted)()]
 
     @extend_schema(
         operation_id="consumers_retrieve",
@@ -97,6 +132,25 @@ class ConsumerView(APIView):
         consumer = consumer_meant(request, consumer_id)
         if consumer is None:
             raise _unknown()
+        return Response(ConsumerShown(consumer).data)
+
+    @extend_schema(
+        operation_id="consumers_change",
+        summary="Change a user",
+        request=ChangeConsumerRequest,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={200: ConsumerShown, 404: Problem, **PROBLEMS},
+    )
+    def patch(self, request: Request, consumer_id: str) -> Response:
+        """Change the e-mail address or the name. A token changes its own name: the address is
+        the token's.
+        """
+        consumer = consumer_acting(request, consumer_id)
+        asked = checked(ChangeConsumerRequest, request.data)
+        asker = asker_of(request)
+        if isinstance(asker, EndUser) and "email" in asked:
+            raise NotForUsers("The e-mail address is the token's: change it where you sign in.")
+        change_consumer(consumer=consumer, actor=asker.actor, **asked)
         return Response(ConsumerShown(consumer).data)
 
 
