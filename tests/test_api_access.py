@@ -141,6 +141,7 @@ def named_of(journal, alice, key) -> dict[str, str]:
         **hooks_named(journal, alice),
         **sales_named(journal, alice),
         **usage_named(journal, alice),
+        **market_named(journal, alice),
     }
 
 
@@ -212,6 +213,14 @@ def sales_named(journal, alice) -> dict[str, str]:
         "run_id": run.public_id,
         "replay_id": replay.public_id,
     }
+
+
+def market_named(journal, alice) -> dict[str, str]:
+    from billing.models import Creator
+
+    creator = Creator.objects.create(project=journal, consumer=alice, country="US", currency="usd")
+    api = journal.apis.create(code="canary_api", name=CANARY)
+    return {"creator_id": creator.public_id, "api_id": api.public_id, "month": "2026-02"}
 
 
 def usage_named(journal, alice) -> dict[str, str]:
