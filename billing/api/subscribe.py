@@ -16,7 +16,7 @@ from billing.api.subscription_shapes import (
 )
 from billing.checkout import Wish, find_price, fulfil_checkout, start_checkout
 from billing.direct import NextStep, next_step
-from billing.models import Checkout, CheckoutMode, CheckoutState, PriceKind
+from billing.models import Checkout, CheckoutMode, CheckoutState, Price, PriceKind
 from billing.origins import allowed_url
 from billing.payment_methods import chosen_card
 from config.clock import now
@@ -85,9 +85,10 @@ class SubscriptionsView(IdempotentWrites):
         """
         asked = checked(SubscribeRequest, request.data)
         project = project_named(request, asked)
+        price, urls = _offered(project, asked)
         consumer = _buyer(request, project, asked)
         with gateway.deadline(WAIT_SECONDS):
-            wish = _wish(project, consumer, asked)
+            wish = _wish(consumer, price, asked, urls)
             checkout = start_checkout(wish=wish, actor=asker_of(request).actor, at=now())
             checkout = _advanced(checkout)
             answer_begun(checkout)  # raises what Stripe refused
@@ -118,17 +119,19 @@ def _buyer(request: Request, project: Project, asked: dict[str, Any]) -> Consume
     )
 
 
-def _wish(project: Project, consumer: Consumer, asked: dict[str, Any]) -> Wish:
+def _offered(project: Project, asked: dict[str, Any]) -> tuple[Price, dict[str, str]]:
+    """What is for sale and the ways back: refused before anybody is registered for it."""
     price = find_price(project=project, stripe_price_id=asked["price_id"], plan_code=asked["plan"])
-    urls = {
-        field: allowed_url(asked[field], field=field, project=project)
-        for field in ("success_url", "cancel_url")
-    }
-    card = asked["payment_method"]
     if price.kind == PriceKind.ONE_OFF:
         raise InvalidInput(
             f"{price} is paid once and no subscription: use POST /api/v1/checkout/session."
         )
+    fields = ("success_url", "cancel_url")
+    return price, {name: allowed_url(asked[name], field=name, project=project) for name in fields}
+
+
+def _wish(consumer: Consumer, price: Price, asked: dict[str, Any], urls: dict[str, str]) -> Wish:
+    card = asked["payment_method"]
     return Wish(
         consumer=consumer,
         price=price,
