@@ -35,7 +35,8 @@ def number(amount: Decimal | int) -> str:
 
 
 def per_month(amount_minor: int, currency: str) -> str:
-    return _("%(amount)s per month") % {"amount": money(amount_minor, currency)}
+    told = {"amount": money(amount_minor, currency), "count": 1}
+    return ngettext("%(amount)s per month", "%(amount)s for %(count)s months", 1) % told
 
 
 def price(of: Price) -> str:
