@@ -25,7 +25,7 @@ PATHS = {
     "price": "/v1/prices/{}",
 }
 # What the projections read of an object and Stripe tells only when asked.
-EXPANDED: dict[str, dict[str, list[str]]] = {
+EXPANDED: dict[str, dict[str, Any]] = {
     "invoice": {"expand": ["payments"]},
     "charge": {"expand": ["balance_transaction"]},
 }

@@ -63,7 +63,7 @@ class PayDialog(CreatorDialog):
             currency: payable_of(balance, currency)
             for currency, balance in balances_of(self.creator).items()
         }
-        self.fields["amount"].choices = [  # type: ignore[attr-defined]
+        self.fields["amount"].choices = [
             (f"{currency}:{amount}", shown(amount, currency))
             for currency, amount in payable.items()
             if amount

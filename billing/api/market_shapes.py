@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from billing.market.reports import BREAKDOWNS
-from billing.models import ApiListing, Creator, OfferKind, Payout
+from billing.models import ApiListing, Creator, OfferKind
 from keystore.models import Api
 from metering.api.quota_shapes import Amount
 
@@ -71,7 +71,7 @@ class CreatorShown(serializers.Serializer[Creator]):
         return creator.payouts_paused_at is not None
 
 
-class PayoutShown(serializers.Serializer[Payout]):
+class PayoutShown(Fields):
     id = serializers.CharField(source="public_id")
     amount_minor = serializers.IntegerField()
     currency = serializers.CharField()
@@ -122,7 +122,7 @@ class OfferShown(Fields):
     prices = PriceShown(many=True, help_text="Empty while Stripe has not answered.")
 
 
-class ApiShown(serializers.Serializer[Api]):
+class ApiShown(Fields):
     id = serializers.CharField(source="public_id")
     code = serializers.CharField()
     name = serializers.CharField()

@@ -65,7 +65,9 @@ def _write_sale(payment: Payment, lines: list[Line], at: datetime) -> None:
         price = prices.get(line.stripe_price_id)
         if price is None:
             continue
-        listing = price.plan.api.listing
+        api = price.plan.api
+        assert api is not None  # only listed ones are here
+        listing = api.listing
         points = commission_at(listing=listing, at=payment.created_at)
         parts = sale_parts(
             gross=line.total_minor, tax=line.tax_minor, basis_points=points, stripe_fee=fee
@@ -262,7 +264,9 @@ def _row(
 ) -> Earning:
     """A line for the creator of the price's API, or the same one as of `like`."""
     assert price is not None
-    creator = like.creator_id if like else price.plan.api.listing.creator_id
+    api = price.plan.api
+    assert api is not None  # only prices of a listed API come here
+    creator = like.creator_id if like else api.listing.creator_id
     return Earning(
         project_id=payment.project_id,
         creator_id=creator,
