@@ -115,8 +115,10 @@ def _is_strong(kept: dict[str, str], algorithm: Algorithm) -> bool:
         return False
     if algorithm == Algorithm.ES256:
         return kept["crv"] == "P-256"
-    exponent = parsed.public_numbers().e
-    return SMALLEST_RSA_BITS <= parsed.key_size <= LARGEST_RSA_BITS and exponent <= LARGEST_EXPONENT
+    exponent = int(parsed.public_numbers().e)
+    return bool(
+        SMALLEST_RSA_BITS <= parsed.key_size <= LARGEST_RSA_BITS and exponent <= LARGEST_EXPONENT
+    )
 
 
 def _named(issuer: TokenIssuer, kid: str | None) -> jwt.PyJWK | None:
