@@ -1,0 +1,124 @@
+"""A customer's whole life on their own pages, without JavaScript; then how the pages look."""
+
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.browser import pictures
+from tests.browser.deeds import GOOD_CARD, fill_in
+from tests.browser.shop import AS_US
+from tests.faults.http import call, post_json
+from tests.faults.stack import APP_KEY
+
+STATUS = (
+    "select s.status from billing_subscription s join keystore_consumer c on c.id = s.consumer_id"
+    " where c.external_id = %s"
+)
+SUBSCRIPTION = STATUS.replace("s.status", "s.stripe_subscription_id")
+SERIOUS = {"serious", "critical"}
+
+
+def enter(shop, page, user):
+    """By a link that the app asked for."""
+    wish = {"user_id": user, "return_url": f"{shop.web}/"}
+    made = post_json(f"{shop.web}/api/v1/dashboard/session", wish, X_API_Key=APP_KEY)
+    assert made.status == 201, made
+    page.goto(made.json["url"])
+    page.get_by_role("button", name="Open my account").click()
+    page.wait_for_url(f"{shop.web}/dashboard")
+
+
+def press(page, name):
+    page.get_by_role("button", name=name).first.click()
+
+
+def at_stripe(shop, path, **params):
+    answer = call("POST", f"{shop.stripe}/v1/{path}", urlencode(params).encode(), **AS_US)
+    assert answer.status == 200, answer
+    return answer.json
+
+
+def fail_a_renewal(shop, user):
+    """The card of the customer is declined when the next period begins, which is now."""
+    customer, subscription = shop.customer_of(user), shop.one(SUBSCRIPTION, user)
+    card = at_stripe(shop, "payment_methods/pm_card_chargeCustomerFail/attach", customer=customer)
+    at_stripe(
+        shop,
+        f"subscriptions/{subscription}",
+        default_payment_method=card["id"],
+        billing_cycle_anchor="now",
+        proration_behavior="none",
+    )
+    shop.wait_for("the failure", lambda: shop.one(STATUS, user) == "past_due")
+
+
+def buy_pro(shop, page):
+    page.get_by_role("link", name="All plans and prices").click()
+    page.get_by_role("button", name="Buy Pro").first.click()
+    fill_in(page, GOOD_CARD)
+    press(page, "Subscribe")
+    page.wait_for_url(f"{shop.web}/dashboard")
+    page.get_by_text("Renews on").wait_for()
+
+
+def test_customer_buys_upgrades_fails_recovers_cancels_and_undoes(shop, buyer, newcomer):
+    enter(shop, buyer, newcomer)
+    buyer.get_by_text("You have no subscription.").wait_for()
+    buy_pro(shop, buyer)
+
+    buyer.get_by_role("link", name="Change plan").click()
+    buyer.get_by_role("link", name="See what the change costs Team").first.click()
+    told = buyer.get_by_role("button", name="Change and pay").inner_text()
+    press(buyer, "Change and pay")
+    buyer.get_by_text("You have Team now.").wait_for()
+    paid = told.removeprefix("Change and pay ")
+    assert buyer.get_by_role("cell", name=paid, exact=True).count() == 1
+
+    fail_a_renewal(shop, newcomer)
+    buyer.reload()
+    buyer.get_by_text("Payment failed: pay by").wait_for()
+    buyer.get_by_role("link", name="Pay now").first.click()
+    fill_in(buyer, GOOD_CARD)
+    press(buyer, "Pay")
+    shop.wait_for("the recovery", lambda: shop.one(STATUS, newcomer) == "active")
+    buyer.goto(f"{shop.web}/dashboard")
+    buyer.get_by_text("Renews on").wait_for()
+
+    press(buyer, "Do not renew")
+    buyer.get_by_text("It will not be renewed.").wait_for()
+    buyer.get_by_text("Ends on").wait_for()
+    press(buyer, "Renew after all")
+    buyer.get_by_text("It renews again.").wait_for()
+
+    press(buyer, "Show my key")
+    assert buyer.locator("#api-key").inner_text().startswith("lk_test_")
+    buyer.get_by_role("link", name="Back to your account").click()
+    press(buyer, "Sign out")
+    buyer.get_by_role("heading", name="You are signed out.").wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_have_no_serious_issue_and_fit_a_phone(shop, open_page, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    # axe is put into the page by the test: our own policy forbids scripts from elsewhere.
+    page = open_page(color_scheme=scheme, bypass_csp=True)
+    enter(shop, page, "ada")
+    for name, path in (("home", ""), ("plans", "/plans"), ("cards", "/cards")):
+        page.goto(f"{shop.web}/dashboard{path}")
+        page.get_by_role("heading", level=1).wait_for()
+        found = Axe().run(page).response["violations"]
+        assert [one["id"] for one in found if one["impact"] in SERIOUS] == [], (path, found)
+        pictures.take(page, f"dashboard-{name}-{scheme}")
+
+
+def test_bars_refresh_by_themselves_and_the_policy_holds(shop, open_page):
+    page = open_page()
+    enter(shop, page, "ada")
+    page.locator("#usage progress").first.wait_for()
+
+    with page.expect_response("**/dashboard/usage", timeout=60_000) as told:
+        pass
+
+    assert told.value.status in (200, 304)
+    assert page.locator("#usage progress").count() >= 1
