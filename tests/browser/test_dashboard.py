@@ -10,11 +10,9 @@ from tests.browser.shop import AS_US
 from tests.faults.http import call, post_json
 from tests.faults.stack import APP_KEY
 
-STATUS = (
-    "select s.status from billing_subscription s join keystore_consumer c on c.id = s.consumer_id"
-    " where c.external_id = %s"
-)
-SUBSCRIPTION = STATUS.replace("s.status", "s.stripe_subscription_id")
+OWN = "s join keystore_consumer c on c.id = s.consumer_id where c.external_id = %s"
+SUBSCRIPTION = f"select s.stripe_subscription_id from billing_subscription {OWN}"
+INVOICE = f"select 1 from billing_invoice {OWN} and s.status = "
 SERIOUS = {"serious", "critical"}
 
 
@@ -49,22 +47,30 @@ def fail_a_renewal(shop, user):
         billing_cycle_anchor="now",
         proration_behavior="none",
     )
-    shop.wait_for("the failure", lambda: shop.one(STATUS, user) == "past_due")
+    come_true(shop, user, "s.status = 'past_due'")
+    shop.wait_for("the invoice", lambda: shop.rows(f"{INVOICE} 'open'", user))
 
 
-def buy_pro(shop, page):
+def come_true(shop, user, state):
+    """Wait until we know it: the page is right as soon as Stripe's events are worked off."""
+    shop.wait_for(state, lambda: shop.rows(f"{SUBSCRIPTION} and {state}", user))
+
+
+def buy_pro(shop, page, user):
     page.get_by_role("link", name="All plans and prices").click()
     page.get_by_role("button", name="Buy Pro").first.click()
     fill_in(page, GOOD_CARD)
     press(page, "Subscribe")
     page.wait_for_url(f"{shop.web}/dashboard")
+    come_true(shop, user, "s.status = 'active'")
+    page.reload()
     page.get_by_text("Renews on").wait_for()
 
 
 def test_customer_buys_upgrades_fails_recovers_cancels_and_undoes(shop, buyer, newcomer):
     enter(shop, buyer, newcomer)
     buyer.get_by_text("You have no subscription.").wait_for()
-    buy_pro(shop, buyer)
+    buy_pro(shop, buyer, newcomer)
 
     buyer.get_by_role("link", name="Change plan").click()
     buyer.get_by_role("link", name="See what the change costs Team").first.click()
@@ -72,7 +78,9 @@ def test_customer_buys_upgrades_fails_recovers_cancels_and_undoes(shop, buyer, n
     press(buyer, "Change and pay")
     buyer.get_by_text("You have Team now.").wait_for()
     paid = told.removeprefix("Change and pay ")
-    assert buyer.get_by_role("cell", name=paid, exact=True).count() == 1
+    shop.wait_for("both invoices", lambda: len(shop.rows(f"{INVOICE} 'paid'", newcomer)) == 2)
+    buyer.reload()
+    buyer.get_by_role("cell", name=paid, exact=True).first.wait_for()
 
     fail_a_renewal(shop, newcomer)
     buyer.reload()
@@ -80,12 +88,14 @@ def test_customer_buys_upgrades_fails_recovers_cancels_and_undoes(shop, buyer, n
     buyer.get_by_role("link", name="Pay now").first.click()
     fill_in(buyer, GOOD_CARD)
     press(buyer, "Pay")
-    shop.wait_for("the recovery", lambda: shop.one(STATUS, newcomer) == "active")
+    come_true(shop, newcomer, "s.status = 'active'")
     buyer.goto(f"{shop.web}/dashboard")
     buyer.get_by_text("Renews on").wait_for()
 
     press(buyer, "Do not renew")
     buyer.get_by_text("It will not be renewed.").wait_for()
+    come_true(shop, newcomer, "s.cancel_at is not null")
+    buyer.reload()
     buyer.get_by_text("Ends on").wait_for()
     press(buyer, "Renew after all")
     buyer.get_by_text("It renews again.").wait_for()
