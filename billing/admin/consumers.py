@@ -22,6 +22,7 @@ from billing.admin.consumer_forms import (
     RevokeKeyDialog,
     SyncDialog,
 )
+from billing.admin.consumer_list import ShowsStanding
 from billing.admin.see_as import SeeAs
 from billing.desk import sync_now
 from billing.search import consumers_matching, the_one_consumer
@@ -41,8 +42,13 @@ SEE = "keystore.view_consumer"
 
 
 @admin.register(Consumer)
-class ConsumerAdmin(IssuesKeys, SignsOut, GivesCredits, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin):
-    list_display = ("external_id", "email", "name", "project", "public_id", "created_at")
+class ConsumerAdmin(
+    ShowsStanding, IssuesKeys, SignsOut, GivesCredits, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin
+):
+    list_display = (
+        *("external_id", "email", "name", "plan", "usage", "project", "public_id"),
+        "created_at",
+    )
     list_filter = ("project", TagFilter)
     list_select_related = ("project",)
     search_fields = ("external_id",)  # get_search_results decides
