@@ -41,6 +41,10 @@ UNMARKED = (
     OperationKind.CREATE_ACCOUNT_LINK,
     OperationKind.ATTACH_CARD,
     OperationKind.VOID_INVOICE,
+    OperationKind.PAY_INVOICE,
+    OperationKind.GIVE_UP_INVOICE,
+    OperationKind.ADD_INVOICE_LINES,
+    OperationKind.SEND_INVOICE,
 )
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300

@@ -1,6 +1,17 @@
 """What follows when an operation at Stripe is settled, kind by kind."""
 
-from billing import cards, catalog, checkout, customers, direct, overrides, refunds, subscriptions
+from billing import (
+    cards,
+    catalog,
+    checkout,
+    custom_invoices,
+    customers,
+    direct,
+    invoice_desk,
+    overrides,
+    refunds,
+    subscriptions,
+)
 from billing.market import creators, payouts
 from billing.models import Operation, OperationKind
 from billing.operations import Kind, find_by_mark, register
@@ -8,7 +19,13 @@ from billing.operations import Kind, find_by_mark, register
 
 def install() -> None:
     """Tell `billing.operations` what each kind needs; called once at start."""
-    kinds = {**_before_the_sale(), **_after_the_sale(), **_in_between(), **_of_creators()}
+    kinds = {
+        **_before_the_sale(),
+        **_after_the_sale(),
+        **_in_between(),
+        **_of_creators(),
+        **_of_invoices(),
+    }
     for kind, behaviour in kinds.items():
         register(kind, behaviour)
     catalog.install()
@@ -151,3 +168,18 @@ def _of_creators() -> dict[OperationKind, Kind]:
             find=payouts.find_return,
         ),
     }
+
+
+def _of_invoices() -> dict[OperationKind, Kind]:
+    """The acts on invoices follow themselves: whoever wanted one reads the operation."""
+    found = {
+        OperationKind.PAY_INVOICE: invoice_desk.find_paid,
+        OperationKind.GIVE_UP_INVOICE: invoice_desk.find_given_up,
+        OperationKind.ADD_INVOICE_LINES: custom_invoices.find_lines,
+        OperationKind.SEND_INVOICE: custom_invoices.find_sent,
+        OperationKind.DELETE_INVOICE: custom_invoices.find_deleted,
+        OperationKind.CREATE_INVOICE: lambda operation: find_by_mark(
+            "/v1/invoices", operation, customer=operation.params["customer"]
+        ),
+    }
+    return {kind: Kind(settle=_nothing, fail=_nothing, find=find) for kind, find in found.items()}

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from billing import (
+    custom_invoices,
     inbox,
     invariants,
     missed,
@@ -99,6 +100,12 @@ def compare_usage() -> int:
 def carry_out_scheduled() -> int:
     """Carry out changes of subscriptions that are due."""
     return scheduled.carry_out_due(clock=now)
+
+
+@shared_task
+def work_custom_invoices() -> int:
+    """Go on with invoices written by hand whose next step an outage delayed."""
+    return custom_invoices.work_custom_invoices(clock=now)
 
 
 @shared_task

@@ -10,6 +10,12 @@ from billing.api.checkout import (
     CheckoutView,
     PublicCheckoutView,
 )
+from billing.api.custom_invoices import (
+    CustomInvoicesView,
+    CustomInvoiceView,
+    SendCustomInvoiceView,
+    VoidCustomInvoiceView,
+)
 from billing.api.dashboard import DashboardSessionView
 from billing.api.everybody import AllInvoicesView, AllUsersView
 from billing.api.inbox import ReplayView
@@ -20,6 +26,7 @@ from billing.api.inbox_desk import (
     ReplaysView,
     SweepView,
 )
+from billing.api.invoice_acts import GiveUpInvoiceView, PayInvoiceView, VoidInvoiceView
 from billing.api.invoices import (
     InvoiceDownloadView,
     InvoiceLinesView,
@@ -42,6 +49,7 @@ CREATOR = "api/v1/creators/<str:creator_id>"
 API = "api/v1/apis/<str:api_id>"
 SUBSCRIPTION = "api/v1/subscriptions/<str:subscription_id>"
 INVOICE = "api/v1/invoices/<str:invoice_id>"
+CUSTOM_INVOICE = "api/v1/custom-invoices/<str:custom_id>"
 PAYMENT_METHOD = "api/v1/payment-methods/<str:payment_method_id>"
 OWN = "dashboard/subscriptions/<str:subscription_id>"
 WEBHOOKS = ("webhooks/stripe", "api/v1/webhooks/stripe", "billing/webhook", "api/billing/webhook")
@@ -93,6 +101,13 @@ urlpatterns = [
     path(INVOICE, InvoiceView.as_view()),
     path(f"{INVOICE}/lines", InvoiceLinesView.as_view()),
     path(f"{INVOICE}/download", InvoiceDownloadView.as_view()),
+    path(f"{INVOICE}/pay", PayInvoiceView.as_view()),
+    path(f"{INVOICE}/void", VoidInvoiceView.as_view()),
+    path(f"{INVOICE}/uncollectible", GiveUpInvoiceView.as_view()),
+    path("api/v1/custom-invoices", CustomInvoicesView.as_view()),
+    path(CUSTOM_INVOICE, CustomInvoiceView.as_view()),
+    path(f"{CUSTOM_INVOICE}/send", SendCustomInvoiceView.as_view()),
+    path(f"{CUSTOM_INVOICE}/void", VoidCustomInvoiceView.as_view()),
     path("api/billing/checkout", own.OwnCheckoutView.as_view()),
     path("api/billing/portal", own.OwnPortalView.as_view()),
     path("api/billing/subscription", own.OwnSubscriptionView.as_view()),

@@ -15,6 +15,7 @@ BEAT: dict[str, float] = {
     "billing.tasks.work_payouts": 5 * MINUTE,
     "billing.tasks.sweep_checkouts": MINUTE,
     "billing.tasks.carry_out_scheduled": 15,
+    "billing.tasks.work_custom_invoices": 30,
     "billing.tasks.mail_trials": MINUTE,
     "billing.tasks.fetch_missed_events": 5 * MINUTE,
     "billing.tasks.work_reconciliations": 15,

@@ -2,6 +2,7 @@
 
 from billing.models.catalog import BillingPolicy, Price, PriceKind
 from billing.models.checkout import Checkout, CheckoutMode, CheckoutState
+from billing.models.custom_invoices import CustomInvoice, CustomState
 from billing.models.dashboard import DashboardLink
 from billing.models.disputes import CreditNote, Dispute
 from billing.models.inbox import (
@@ -74,6 +75,8 @@ __all__ = [
     "Creator",
     "CreatorState",
     "CreditNote",
+    "CustomInvoice",
+    "CustomState",
     "DashboardLink",
     "Dispute",
     "Drift",

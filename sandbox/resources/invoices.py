@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox import generic
@@ -13,6 +14,7 @@ from sandbox.engine.prices import cost, make_price
 from sandbox.errors import StripeError, invalid
 from sandbox.lists import matching, paginate
 from sandbox.registry import Call, expands, on
+from sandbox.shapes import merge_metadata
 from sandbox.store import Object
 
 if TYPE_CHECKING:
@@ -165,6 +167,17 @@ def send(call: Call) -> Object:
     if invoice["status"] == "draft":
         return invoices.finalize_invoice(call.sandbox, invoice)
     call.sandbox.emit("invoice.sent", invoice)
+    return invoice
+
+
+@on("POST /v1/invoices/{id}/add_lines")
+def add_lines(call: Call) -> Object:
+    invoice = call.store.get("invoice", call.id)
+    for line in call.params["lines"]:
+        given = {**line, "invoice": invoice["id"], "customer": invoice["customer"]}
+        create_item(replace(call, params=given))
+    with call.sandbox.changing(invoice):
+        merge_metadata(invoice, call.params.get("invoice_metadata"))
     return invoice
 
 
