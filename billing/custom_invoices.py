@@ -17,6 +17,7 @@ from billing.invoice_desk import follow_invoice
 from billing.models import (
     CustomInvoice,
     CustomState,
+    Invoice,
     Operation,
     OperationKind,
     OperationState,
@@ -261,6 +262,10 @@ def _send(held: CustomInvoice, done: Operation | None) -> dict[str, Any] | None:
 def _withdraw(held: CustomInvoice, done: Operation | None) -> dict[str, Any] | None:
     if done is not None:
         held.state = CustomState.WITHDRAWN
+        # A deleted draft is nowhere any more.
+        drafts = Invoice.objects.filter(status="draft", project=held.project)
+        if done.kind == OperationKind.DELETE_INVOICE:
+            drafts.filter(stripe_invoice_id=held.stripe_invoice_id).delete()
         return None
     sent = Operation.objects.filter(
         kind=OperationKind.SEND_INVOICE,
@@ -304,7 +309,7 @@ def find_sent(operation: Operation) -> Object | None:
 
 def find_deleted(operation: Operation) -> Object | None:
     try:
-        gateway.read(f"/v1/invoices/{operation.subject}")
+        found = gateway.read(f"/v1/invoices/{operation.subject}")
     except gateway.StripeMissing:
         return {"id": operation.subject, "deleted": True}
-    return None
+    return found if found.get("deleted") else None

@@ -102,9 +102,14 @@ def _add(snapshot: Snapshot, kind: str, stripe_id: str) -> None:
     if not stripe_id or stripe_id in snapshot.objects or stripe_id in snapshot.gone:
         return
     try:
-        snapshot.add(read_object(kind, stripe_id))
+        found = read_object(kind, stripe_id)
     except gateway.StripeMissing:
         snapshot.gone.append(stripe_id)
+        return
+    if kind == "invoice" and found.get("deleted"):  # a draft, taken back
+        snapshot.gone.append(stripe_id)
+        return
+    snapshot.add(found)
 
 
 def _follow(snapshot: Snapshot, refunded_ids: set[str]) -> None:

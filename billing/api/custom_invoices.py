@@ -164,9 +164,7 @@ class CustomInvoicesView(IdempotentWrites):
         with gateway.deadline(WAIT_SECONDS):
             row = custom_invoices.draft_invoice(consumer=consumer, actor=actor, clock=now, **wish)
             if asked["send"] and row.state == CustomState.DRAFT:
-                row = custom_invoices.send(
-                    row=row, actor=actor, reason=asked["reason"], clock=now
-                )
+                row = custom_invoices.send(row=row, actor=actor, reason=asked["reason"], clock=now)
         return _answer(row, made=True)
 
 
@@ -187,9 +185,7 @@ class CustomInvoiceView(IdempotentWrites):
         asked = checked(ActRequest, request.data)
         project_named(request, asked)
         with gateway.deadline(WAIT_SECONDS):
-            done = act(
-                row=row, actor=caller_of(request).actor, reason=asked["reason"], clock=now
-            )
+            done = act(row=row, actor=caller_of(request).actor, reason=asked["reason"], clock=now)
         return _answer(done)
 
 

@@ -6,7 +6,7 @@ from billing import gateway
 from billing.models import Invoice, Operation
 from config.clock import now
 from tests.billing.admin.test_acts import stripe_world  # noqa: F401  a Stripe at the present hour
-from tests.billing.subscribers import follow, give_card, subscribe
+from tests.billing.subscribers import give_card, subscribe
 from tests.keystore.tokens_cast import accept_tokens, user_client
 from tests.together import at_once
 
@@ -17,9 +17,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def invoice(alice, pro_monthly):
     """Alice's first month, which nothing paid yet."""
     subscribe(alice, pro_monthly, now, card="", collection_method="send_invoice", days_until_due=7)
-    made = gateway.read_all("/v1/invoices")[0]["id"]
-    gateway.write(f"/v1/invoices/{made}/finalize", {}, idempotency_key="t:finalize")
-    follow(alice.stripe_customer, now)
     return Invoice.objects.get()
 
 
