@@ -181,7 +181,7 @@ def _next_step(row: CustomInvoice, at: datetime) -> Operation | None:
     if done is not None and done.state == OperationState.FAILED:
         _fail(held, done.error)
         return None
-    wanted = _STEPS[held.state](held, done)
+    wanted = _STEPS[CustomState(held.state)](held, done)
     if wanted is None:
         held.operation = None
     else:

@@ -76,6 +76,7 @@ def tell_one(row: Invoice) -> dict[str, Any]:
 
     While Stripe does not answer, what was last seen, and `live` is False.
     """
+    found: Object | None
     try:
         found, live = gateway.read(f"/v1/invoices/{row.stripe_invoice_id}"), True
     except (Unavailable, gateway.StripeMissing):

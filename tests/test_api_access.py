@@ -142,6 +142,7 @@ def named_of(journal, alice, key) -> dict[str, str]:
         **sales_named(journal, alice),
         **usage_named(journal, alice),
         **market_named(journal, alice),
+        **invoices_named(journal, alice),
     }
 
 
@@ -221,6 +222,25 @@ def market_named(journal, alice) -> dict[str, str]:
     creator = Creator.objects.create(project=journal, consumer=alice, country="US", currency="usd")
     api = journal.apis.create(code="canary_api", name=CANARY)
     return {"creator_id": creator.public_id, "api_id": api.public_id, "month": "2026-02"}
+
+
+def invoices_named(journal, alice) -> dict[str, str]:
+    from billing.models import CustomInvoice, Invoice
+
+    own = {"project": journal, "consumer": alice, "currency": "usd"}
+    Invoice.objects.create(
+        **own,
+        stripe_invoice_id="in_canary",
+        status="open",
+        total_minor=500,
+        paid_minor=0,
+        created_at=NOON,
+        synced_at=NOON,
+    )
+    custom = CustomInvoice.objects.create(
+        **own, lines=[], days_until_due=30, memo=CANARY, state="draft", created_by="x"
+    )
+    return {"invoice_id": "in_canary", "custom_id": custom.public_id}
 
 
 def usage_named(journal, alice) -> dict[str, str]:

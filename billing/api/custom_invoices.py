@@ -178,6 +178,10 @@ class CustomInvoiceView(IdempotentWrites):
         """Its state and its lines; the amounts are those of GET /api/v1/invoices/{invoice_id}."""
         return Response(CustomInvoiceShown(_find(request, custom_id)).data)
 
+
+class CustomActView(IdempotentWrites):
+    permission_classes = [scope("invoices:write")]
+
     def carry_out(
         self, request: Request, custom_id: str, act: Callable[..., CustomInvoice]
     ) -> Response:
@@ -189,9 +193,7 @@ class CustomInvoiceView(IdempotentWrites):
         return _answer(done)
 
 
-class SendCustomInvoiceView(CustomInvoiceView):
-    http_method_names = ("post", "options")
-
+class SendCustomInvoiceView(CustomActView):
     @extend_schema(
         summary="Send an invoice written by hand",
         request=ActRequest,
@@ -203,9 +205,7 @@ class SendCustomInvoiceView(CustomInvoiceView):
         return self.carry_out(request, custom_id, custom_invoices.send)
 
 
-class VoidCustomInvoiceView(CustomInvoiceView):
-    http_method_names = ("post", "options")
-
+class VoidCustomInvoiceView(CustomActView):
     @extend_schema(
         summary="Take an invoice written by hand back",
         request=ActRequest,

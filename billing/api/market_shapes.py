@@ -108,7 +108,7 @@ class ApiChange(Fields):
     published = serializers.BooleanField(required=False, default=None, allow_null=True)
 
 
-class PriceShown(Fields):
+class OfferPriceShown(Fields):
     id = serializers.CharField(source="stripe_price_id")
     kind = serializers.CharField()
     amount_minor = serializers.IntegerField()
@@ -119,7 +119,7 @@ class PriceShown(Fields):
 class OfferShown(Fields):
     code = serializers.CharField()
     name = serializers.CharField(allow_blank=True)
-    prices = PriceShown(many=True, help_text="Empty while Stripe has not answered.")
+    prices = OfferPriceShown(many=True, help_text="Empty while Stripe has not answered.")
 
 
 class ApiShown(Fields):
