@@ -290,6 +290,7 @@ SPECTACULAR_SETTINGS = {
         "ReconciliationMode": "billing.models.RunMode",
         "ReconciliationState": "billing.models.RunState",
         "DriftState": "billing.models.DriftState",
+        "FeatureKind": "entitlements.models.FeatureKind",
         "OfferKind": "billing.models.OfferKind",
         "InboxState": "billing.models.InboxState",
         "GrantSource": "entitlements.models.GrantSource",
