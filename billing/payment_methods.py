@@ -3,6 +3,7 @@
 Card data never comes here: Stripe.js or Stripe's page takes them, and we hold ids.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +37,21 @@ class Setup:
     setup_intent_id: str
     client_secret: str
     url: str
+
+
+# What Stripe calls payment methods. Nothing else is worth a question, or safe in an address.
+STRIPE_ID = re.compile(r"(?:pm|card|src|ba|py)_[0-9A-Za-z_]{1,200}")
+
+
+def owner_at_stripe(stripe_id: str) -> str | None:
+    """The Stripe customer that holds it, "" for nobody; None: there is no such payment method."""
+    if not STRIPE_ID.fullmatch(stripe_id):
+        return None
+    try:
+        found = gateway.read(f"/v1/payment_methods/{stripe_id}")
+    except (gateway.StripeMissing, gateway.StripeRefused):
+        return None
+    return ref(found["customer"])
 
 
 def holder_of(consumer: Consumer | None) -> StripeCustomer | None:
@@ -132,7 +148,7 @@ def attach_card(
     changed. Raises StripeRefused when the bank declines it.
     """
     holder = _ensured(consumer, actor, clock())
-    owner = _owner_of(stripe_id)
+    owner = owner_at_stripe(stripe_id)
     if owner not in ("", holder.stripe_customer_id):
         raise CardNotFound("There is no such payment method that could be added.")
     if not owner:
@@ -143,14 +159,6 @@ def attach_card(
         _prefer(holder, card, actor, clock)
         cards = cards_of(holder=holder)
     return next(one for one in cards if one.stripe_id == card.stripe_id)
-
-
-def _owner_of(stripe_id: str) -> str:
-    try:
-        found = gateway.read(f"/v1/payment_methods/{stripe_id}")
-    except (gateway.StripeMissing, gateway.StripeRefused) as missing:
-        raise CardNotFound("There is no such payment method that could be added.") from missing
-    return ref(found["customer"])
 
 
 def _attach(holder: StripeCustomer, stripe_id: str, actor: str, at: datetime) -> None:

@@ -146,8 +146,11 @@ def _redis_client() -> Iterator[redis.Redis]:
 
 @pytest.fixture(autouse=True)
 def _empty_redis(_redis_client: redis.Redis) -> None:
-    """Every test starts with an empty Redis."""
+    """Every test starts with an empty Redis, and with limiters that never found it away."""
+    from keystore import ratelimit
+
     _redis_client.flushall()
+    ratelimit._limiter.cache_clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,10 @@ from entitlements.services import give_grant
 from tests.conftest import NOON
 
 # Formatting what nobody reads takes most of the time.
-CONFIG = "post_hooks: []\n"
+CONFIG = """
+post_hooks: []
+content_type_overrides: {application/pdf: application/octet-stream}
+"""
 
 
 @pytest.fixture

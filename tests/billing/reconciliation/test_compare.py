@@ -224,6 +224,7 @@ def test_every_kind_of_difference_is_found_named_and_mended(shop, settle, look):
     assert {row.kind for row in rows} == set(DriftKind.values) - {
         "customer_missing",
         "subscription_not_at_stripe",
+        "dispute_missing_or_differs",  # planted beside the access that it decides
     }
     assert look().found == len(NOT_BY_SYNC)
 
