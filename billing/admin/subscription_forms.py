@@ -204,6 +204,7 @@ class PricedDialog(SeenDialog):
 
     @property
     def chosen(self) -> Price:
+        # Each form says it: Django's metaclass of forms leaves no room for an abstract one.
         raise NotImplementedError
 
     @property
