@@ -7,9 +7,11 @@ from config.errors import InvalidInput
 # Currencies whose smallest unit at Stripe is not a hundredth.
 WITHOUT_DECIMALS = frozenset(
     {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga"}
-    | {"pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"}
+    | {"pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"}
 )
 WITH_THREE_DECIMALS = frozenset({"bhd", "jod", "kwd", "omr", "tnd"})
+# Written in hundredths at Stripe, yet only whole units change hands: 5 UGX is 500.
+WHOLE_UNITS = frozenset({"isk", "ugx"})
 LONGEST = 20  # characters that people type for an amount
 LARGEST = 2**63 - 1  # that a column holds
 
@@ -20,6 +22,20 @@ class NotAnAmount(InvalidInput):
 
 def decimals_of(currency: str) -> int:
     return 0 if currency in WITHOUT_DECIMALS else 3 if currency in WITH_THREE_DECIMALS else 2
+
+
+def step_of(currency: str) -> int:
+    """What Stripe charges and refunds in: an amount is a multiple of it."""
+    return 100 if currency in WHOLE_UNITS else 10 if currency in WITH_THREE_DECIMALS else 1
+
+
+def refuse_parts(amount_minor: int, currency: str) -> None:
+    """Raises NotAnAmount for parts of a unit that Stripe does not move in the currency."""
+    if amount_minor % step_of(currency) == 0:
+        return
+    if currency in WHOLE_UNITS:
+        raise NotAnAmount(f"{currency.upper()} has whole units only: the decimals must be 00.")
+    raise NotAnAmount(f"The last of the three decimals of {currency.upper()} must be 0.")
 
 
 def shown(amount_minor: int, currency: str) -> str:
@@ -46,14 +62,12 @@ def minor_of(text: str, currency: str) -> int:
         raise _odd(currency) from problem
     if minor != minor.to_integral_value() or minor > LARGEST:
         raise _odd(currency)
-    # Stripe takes no thousandths, only hundredths written with three decimals.
-    if decimals == 3 and int(minor) % 10:
-        raise NotAnAmount(f"The last of the three decimals of {currency.upper()} must be 0.")
+    refuse_parts(int(minor), currency)
     return int(minor)
 
 
 def _odd(currency: str) -> NotAnAmount:
-    example = typed(1230 * 10 ** decimals_of(currency) // 100, currency)
+    example = typed(10 ** decimals_of(currency) * 12, currency)
     return NotAnAmount(f"Write an amount of {currency.upper()} like {example}.")
 
 

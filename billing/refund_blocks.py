@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from billing.models import Dispute, Operation, OperationKind, Payment, RefundLimit, RefundRequest
 from billing.models.operations import OPEN_STATES
 from billing.models.refund_requests import OPEN_REQUESTS
-from billing.money import shown
+from billing.money import refuse_parts, shown
 from config.errors import Conflict, InvalidInput
 from keystore.models import AuditEntry
 
@@ -31,12 +31,16 @@ def left_minor(payment: Payment) -> int:
 
 
 def refuse_amount(*, payment: Payment, amount_minor: int) -> None:
-    """Raises InvalidInput for nothing and less, RefundBlocked for more than is left."""
+    """Raises InvalidInput for nothing, less, and parts of a unit that Stripe does not move;
+    RefundBlocked for more than is left.
+    """
     if amount_minor <= 0:
         raise InvalidInput("A refund must be for more than nothing.")
     if amount_minor > left_minor(payment):
         left = shown(left_minor(payment), payment.currency)
         raise RefundBlocked(f"Only {left} of this payment is left to give back.")
+    if amount_minor != left_minor(payment):  # all of it is always what was charged once
+        refuse_parts(amount_minor, payment.currency)
 
 
 def refuse_blocked(*, payment: Payment, apart_from: RefundRequest | None = None) -> None:

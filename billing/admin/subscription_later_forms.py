@@ -14,7 +14,7 @@ from unfold.widgets import (
 
 from billing.admin.subscription_forms import PricedDialog, SubscriptionDialog, prices_for
 from billing.models import Price
-from billing.money import decimals_of, shown
+from billing.money import decimals_of, refuse_parts, shown
 from billing.prices import price_text
 from billing.schedules import AHEAD, waiting_of
 from config.errors import InvalidInput
@@ -128,6 +128,7 @@ class AgreePriceDialog(SubscriptionDialog):
         minor = amount.scaleb(decimals_of(self.listed.currency))
         if minor != minor.to_integral_value():
             raise InvalidInput(f"{self.listed.currency.upper()} has no such small parts.")
+        refuse_parts(int(minor), self.listed.currency)
         return int(minor)
 
     def said(self) -> str:

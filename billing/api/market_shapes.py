@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from billing.market.reports import BREAKDOWNS
 from billing.models import ApiListing, Creator, OfferKind
+from billing.money import refuse_parts
 from keystore.models import Api
 from metering.api.quota_shapes import Amount
 
@@ -183,6 +184,7 @@ class OfferRequest(Fields):
         if (kind == OfferKind.TIERS) != bool(asked["tiers"]):
             raise _odd("tiers", "Tiers for the kind tiers, else none.")
         _check_tiers([tier["up_to"] for tier in asked["tiers"]])
+        refuse_parts(asked["amount_minor"], asked["currency"])
         return asked
 
 

@@ -3,10 +3,10 @@
 from django.db.models import Sum
 
 from billing.models import Creator, Earning, PayoutMinimum
-from billing.money import WITH_THREE_DECIMALS
+from billing.money import step_of
 
 # Of these Stripe pays out whole units only, though their amounts are in hundredths.
-PAID_IN_WHOLE_UNITS = frozenset({"huf", "isk", "twd"})
+PAID_IN_WHOLE_UNITS = frozenset({"huf", "isk", "twd", "ugx"})
 
 
 def balances_of(creator: Creator) -> dict[str, int]:
@@ -21,7 +21,7 @@ def balance_of(creator: Creator, currency: str) -> int:
 
 def payable_of(amount_minor: int, currency: str) -> int:
     """What of a balance Stripe can pay out: the rest stays on the balance."""
-    step = 100 if currency in PAID_IN_WHOLE_UNITS else 10 if currency in WITH_THREE_DECIMALS else 1
+    step = 100 if currency in PAID_IN_WHOLE_UNITS else step_of(currency)
     return max(amount_minor // step * step, 0)
 
 

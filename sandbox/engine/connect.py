@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.engine.ledger import record_balance
+from sandbox.engine.payments import refuse_parts
 from sandbox.errors import StripeError, invalid
 from sandbox.registry import Due, timer
 from sandbox.shapes import blank, merge_metadata
@@ -175,6 +176,7 @@ def pay_out(sandbox: Sandbox, account: Object, given: dict[str, Any]) -> Object:
         words = "Payouts are disabled for this account: it has requirements that are past due."
         raise StripeError(400, words, code="payouts_not_allowed")
     amount, currency = given["amount"], given["currency"]
+    refuse_parts(amount, currency, to_bank=True)
     if amount > connected_balance(sandbox, account["id"], currency):
         raise invalid("You have insufficient funds.", code="balance_insufficient")
     made = blank("payout")

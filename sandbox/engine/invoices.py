@@ -11,6 +11,7 @@ from sandbox.engine.prices import cost
 from sandbox.engine.usage import is_metered, used
 from sandbox.errors import StripeError, invalid
 from sandbox.lists import list_of
+from sandbox.money import nearest
 from sandbox.shapes import blank, copy, merge_metadata
 from sandbox.store import Object, new_id
 
@@ -106,7 +107,7 @@ def write_lines(sandbox: Sandbox, invoice: Object, lines: list[Object]) -> None:
     exclusive = sum(t["amount"] for t in taxes if t["tax_behavior"] == "exclusive")
     total = subtotal - sum(off.values()) + exclusive
     balance = sandbox.store.get("customer", invoice["customer"])["balance"] or 0
-    due = max(0, total + balance) if total > 0 else 0
+    due = nearest(max(0, total + balance), invoice["currency"]) if total > 0 else 0
     url = f"/v1/invoices/{invoice['id']}/lines"
     invoice.update(
         lines=list_of(lines, url=url),
@@ -246,9 +247,9 @@ def _price_of(one: Object) -> str | None:
 
 
 def _use_balance(sandbox: Sandbox, invoice: Object, customer: Object) -> None:
-    """Credit of earlier invoices pays first; a negative total becomes credit."""
-    total, before = invoice["total"], customer["balance"] or 0
-    after = total + before if total <= 0 else min(0, total + before)
+    """Credit of earlier invoices pays first; what is less than asked for, or more, is carried."""
+    before = customer["balance"] or 0
+    after = invoice["total"] + before - invoice["amount_due"]
     invoice["ending_balance"] = after
     if after != before:
         with sandbox.changing(customer):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.engine import cards
 from sandbox.engine.ledger import record_balance
 from sandbox.errors import StripeError, invalid
+from sandbox.money import step
 from sandbox.shapes import fill, merge_metadata
 from sandbox.store import Object, new_id
 
@@ -37,7 +38,7 @@ def create_intent(
     **values: Any,
 ) -> Object:
     """A payment intent that waits for a card; emits payment_intent.created."""
-    _check_amount(amount)
+    _check_amount(amount, currency.lower())
     intent = fill("payment_intent", values)
     intent.update(
         id=new_id("payment_intent"),
@@ -56,7 +57,7 @@ def create_intent(
     return intent
 
 
-def _check_amount(amount: int) -> None:
+def _check_amount(amount: int, currency: str) -> None:
     if amount < 1:
         message = "This value must be greater than or equal to 1."
         raise invalid(message, param="amount", code="parameter_invalid_integer")
@@ -65,6 +66,14 @@ def _check_amount(amount: int) -> None:
         raise invalid(message, param="amount", code="amount_too_small")
     if amount > LARGEST_AMOUNT:
         raise invalid("Amount must be no more than $999,999.99", code="amount_too_large")
+    refuse_parts(amount, currency)
+
+
+def refuse_parts(amount: int, currency: str, *, to_bank: bool = False) -> None:
+    unit = step(currency, to_bank=to_bank)
+    if amount % unit:
+        words = f"Invalid amount. Amounts in {currency.upper()} must be evenly divisible by {unit}."
+        raise invalid(words, param="amount", code="invalid_charge_amount_no_decimal_compatible")
 
 
 def confirm_intent(

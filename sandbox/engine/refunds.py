@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.engine import cards
 from sandbox.engine.ledger import record_balance
+from sandbox.engine.payments import refuse_parts
 from sandbox.errors import invalid
 from sandbox.registry import Due, timer
 from sandbox.shapes import blank, merge_metadata
@@ -79,6 +80,8 @@ def _allowed_amount(charge: Object, amount: int | None) -> int:
     if amount is not None and amount > left:
         message = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"
         raise invalid(message, param="amount")
+    if amount is not None:
+        refuse_parts(amount, charge["currency"])
     return left if amount is None else amount
 
 

@@ -212,3 +212,24 @@ def test_an_open_invoice_can_be_voided(client):
     invoice = client.invoices.finalize_invoice(client.invoices.create(wanted).id)
 
     assert client.invoices.void_invoice(invoice.id).status == "void"
+
+
+def test_kronur_and_shillings_are_whole(pay):
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        pay(amount=1050, currency="isk")
+    assert refused.value.code == "invalid_charge_amount_no_decimal_compatible"
+
+    assert pay(amount=5_000_00, currency="ugx").amount == 500_000
+
+
+def test_an_invoice_in_shillings_is_rounded_and_the_rest_carried(client):
+    customer = client.customers.create()
+    client.invoice_items.create({"customer": customer.id, "amount": 1_230, "currency": "ugx"})
+    wanted = {
+        **{"customer": customer.id, "currency": "ugx"},
+        "pending_invoice_items_behavior": "include",
+    }
+    invoice = client.invoices.finalize_invoice(client.invoices.create(wanted).id)
+
+    assert (invoice.total, invoice.amount_due, invoice.ending_balance) == (1_230, 1_200, 30)
+    assert client.customers.retrieve(customer.id).balance == 30

@@ -6,11 +6,30 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billing.market.balances import payable_of
 from billing.market.split import Parts, part_of, sale_parts, shares, taken_back
-from billing.money import WITH_THREE_DECIMALS, WITHOUT_DECIMALS, minor_of, shown, typed
+from billing.money import (
+    WITH_THREE_DECIMALS,
+    WITHOUT_DECIMALS,
+    NotAnAmount,
+    decimals_of,
+    minor_of,
+    shown,
+    step_of,
+    typed,
+)
+from sandbox import money as at_stripe
 
-# Amounts are whole numbers of the smallest unit everywhere; three-decimal ones are tens of it.
-CURRENCIES = sorted({"usd", "eur", "gbp", "huf", *WITHOUT_DECIMALS, *WITH_THREE_DECIMALS})
+# All that Stripe charges in.
+STRIPES = """
+usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp byn
+bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gnf
+gtq gyd hkd hnl htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak lbp lkr
+lrd lsl mad mdl mga mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd omr pab pen
+pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos srd std szl thb tjs tnd
+top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xcg xof xpf yer zar zmw
+"""
+CURRENCIES = sorted(STRIPES.split())
 amounts = st.integers(min_value=1, max_value=99_999_999)
 # The suite's examples are the same each time; `HYPOTHESIS_PROFILE=long` looks further.
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "")
@@ -23,14 +42,10 @@ examples = settings(
 )
 
 
-def unit(currency):
-    return 10 if currency in WITH_THREE_DECIMALS else 1
-
-
 @st.composite
 def sales(draw):
     """A captured payment of several lines, one of them perhaps a credit."""
-    step = unit(draw(st.sampled_from(CURRENCIES)))
+    step = step_of(draw(st.sampled_from(CURRENCIES)))
     totals = draw(st.lists(st.integers(-500, 9_999_999), min_size=1, max_size=6))
     totals[0] = abs(totals[0]) + sum(abs(total) for total in totals[1:]) + 1
     grosses = [total * step for total in totals]
@@ -96,12 +111,35 @@ def test_a_part_is_within_half_a_unit_of_its_share(amount, total, points):
     assert abs(part_of(amount, taken, total) * total - amount * taken) * 2 <= total
 
 
-@pytest.mark.parametrize("currency", CURRENCIES)
-def test_an_amount_is_read_as_it_was_written(currency):
-    amount = 1_230 * unit(currency)
+def test_every_currency_is_counted_as_stripe_counts_it():
+    assert set(CURRENCIES) >= WITHOUT_DECIMALS | WITH_THREE_DECIMALS
+    for currency in CURRENCIES:
+        assert decimals_of(currency) == at_stripe.decimals(currency)
+        assert step_of(currency) == at_stripe.step(currency)
+        assert payable_of(123_456, currency) % at_stripe.step(currency, to_bank=True) == 0
+
+
+@examples
+@given(st.sampled_from(CURRENCIES), st.integers(0, 9_999_999))
+def test_an_amount_is_read_as_it_was_written(currency, whole):
+    amount = whole * step_of(currency)
 
     assert minor_of(typed(amount, currency), currency) == amount
-    assert shown(-amount, currency) == f"-{shown(amount, currency)}"
+    assert shown(-amount, currency).removeprefix("-") == shown(amount, currency)
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "minor"),
+    [("5", "ugx", 500), ("5.00", "isk", 500), ("5", "jpy", 5), ("5.1", "huf", 510)],
+)
+def test_whole_units_are_sent_in_hundredths_where_stripe_wants_it(text, currency, minor):
+    assert minor_of(text, currency) == minor
+
+
+@pytest.mark.parametrize("currency", ["isk", "ugx"])
+def test_parts_of_a_unit_that_nobody_can_pay_are_refused(currency):
+    with pytest.raises(NotAnAmount, match="whole units only"):
+        minor_of("5.50", currency)
 
 
 def test_commission_is_taken_after_tax():
