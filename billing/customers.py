@@ -4,11 +4,13 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from billing import gateway
 from billing.models import Operation, OperationKind, OperationState, StripeCustomer
 from billing.models.operations import OPEN_STATES
 from billing.operations import run_operation, want
+from config.errors import Conflict
 from keystore.models import Consumer
 
 
@@ -38,7 +40,9 @@ def _begin(consumer: Consumer, actor: str, at: datetime) -> Operation | None:
     """The operation that makes the customer, joined or begun; None if one is there by now."""
     # Nobody begins beside us; and what was under way before is either seen here or, if it ended
     # since, has left its customer: so the operations come first, the customer second.
-    Consumer.objects.select_for_update(of=("self",), no_key=True).get(pk=consumer.pk)
+    held = Consumer.objects.select_for_update(of=("self",), no_key=True).get(pk=consumer.pk)
+    if held.merged_into_id is not None or held.erased_at is not None:
+        raise Conflict("This user was merged or erased a moment ago: ask again.")
     same = Operation.objects.filter(kind=OperationKind.CREATE_CUSTOMER, subject=consumer.public_id)
     under_way = same.filter(state__in=OPEN_STATES).first()
     if under_way is not None or _living(consumer) is not None:
@@ -82,8 +86,21 @@ def settle_customer(operation: Operation, found: gateway.Object) -> None:
 
 
 def find_holder(*, stripe_customer_id: str) -> StripeCustomer | None:
-    rows = StripeCustomer.objects.select_related("consumer__project", "project__billing_policy")
-    return rows.filter(stripe_customer_id=stripe_customer_id).first()
+    """Whose customer it is; that of a merged consumer is the survivor's."""
+    rows = StripeCustomer.objects.select_related(
+        "consumer__project", "consumer__merged_into__project", "project__billing_policy"
+    )
+    holder = rows.filter(stripe_customer_id=stripe_customer_id).first()
+    if holder is not None and holder.consumer.merged_into is not None:
+        holder.consumer = holder.consumer.merged_into
+        # The survivor's own customer is another one: this one is not to pass for it.
+        holder.consumer._state.fields_cache.pop("stripe_customer", None)
+    return holder
+
+
+def customers_of(*, consumer: Consumer) -> QuerySet[StripeCustomer]:
+    """The consumer's Stripe customer, and those of consumers that were merged into it."""
+    return StripeCustomer.objects.filter(Q(consumer=consumer) | Q(consumer__merged_into=consumer))
 
 
 def adopt_holder(*, found: gateway.Object) -> StripeCustomer | None:
@@ -96,8 +113,8 @@ def adopt_holder(*, found: gateway.Object) -> StripeCustomer | None:
         settings.STRIPE_LIVE_MODE
     ):
         return None
-    holder, _ = StripeCustomer.objects.get_or_create(
+    StripeCustomer.objects.get_or_create(
         consumer=consumer,
         defaults={"project_id": consumer.project_id, "stripe_customer_id": found["id"]},
     )
-    return find_holder(stripe_customer_id=found["id"]) and holder
+    return find_holder(stripe_customer_id=found["id"])

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db.models import Count, Min, Q
 
+from billing.customers import find_holder
 from billing.models import (
     Checkout,
     InboxEvent,
@@ -77,8 +78,7 @@ def effects_of(event: InboxEvent) -> Effects:
 
 
 def consumer_of(event: InboxEvent) -> Consumer | None:
-    holder = StripeCustomer.objects.filter(stripe_customer_id=event.stripe_customer_id)
-    found = holder.select_related("consumer__project").first()
+    found = find_holder(stripe_customer_id=event.stripe_customer_id)
     return found.consumer if found else None
 
 

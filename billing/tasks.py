@@ -6,6 +6,7 @@ from billing import (
     custom_invoices,
     inbox,
     invariants,
+    merging,
     missed,
     operations,
     refund_steps,
@@ -118,3 +119,9 @@ def mail_trials() -> int:
 def work_payouts() -> int:
     """Pay creators whose day has come, and look at payouts that are under way."""
     return schedule.work_payouts(clock=now)
+
+
+@shared_task
+def adopt_stragglers() -> int:
+    """Move what requests wrote under a consumer while it was merged into another."""
+    return merging.adopt_stragglers(at=now())

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing.models import Checkout, Payment, StripeCustomer, Subscription
+from billing.customers import customers_of
+from billing.models import Checkout, Payment, Subscription
 from billing.stories import Item, Story, joins_of, page_of, stories_of
 from billing.timeline_sources import SOURCES, Scope, Source
 from entitlements.models import Grant
 from keystore.models import ApiKey, Consumer
+from keystore.selectors import ids_of
 
 PAGE = 50
 ROWS_PER_STORY = 2  # read ahead from each table, so that a page is usually full
@@ -69,7 +71,8 @@ def _completed(seeds: list[Item], sources: list[Source], scope: Scope) -> list[I
 
 def _scope_of(consumer: Consumer) -> Scope:
     """What belongs to the consumer, so that nobody else's rows are told however they are joined."""
-    holder = StripeCustomer.objects.filter(consumer=consumer).first()
+    held = customers_of(consumer=consumer).values_list("stripe_customer_id", flat=True)
+    stripe_customer_ids, known_as = tuple(held), tuple(ids_of(consumer))
     sold = Subscription.objects.filter(consumer=consumer)
     charges = Payment.objects.filter(consumer=consumer).values_list("stripe_charge_id", flat=True)
     checkouts = Checkout.objects.filter(consumer=consumer)
@@ -78,10 +81,11 @@ def _scope_of(consumer: Consumer) -> Scope:
     keys = ApiKey.objects.filter(consumer=consumer).only("public_id", "prefix", "last4")
     return Scope(
         consumer=consumer,
-        stripe_customer_id=holder.stripe_customer_id if holder else "",
+        known_as=known_as,
+        stripe_customer_ids=stripe_customer_ids,
         subjects=(
-            consumer.public_id,
-            *([holder.stripe_customer_id] if holder else []),
+            *known_as,
+            *stripe_customer_ids,
             *sold.values_list("stripe_subscription_id", flat=True),
             *charges,
             *sessions,

@@ -25,7 +25,8 @@ class Scope:
     """Whose history it is: the ids under which the tables know the consumer."""
 
     consumer: Consumer
-    stripe_customer_id: str
+    known_as: tuple[str, ...]  # its public id, and those of consumers merged into it
+    stripe_customer_ids: tuple[str, ...]
     subjects: tuple[str, ...]
     operations: tuple[int, ...]
     names: Mapping[str, str]  # what people call grants and keys, by public id
@@ -69,9 +70,9 @@ def _place(row: Model) -> Place:
 
 
 def _events(scope: Scope, kind: str) -> QuerySet[InboxEvent] | None:
-    if not scope.stripe_customer_id:
+    if not scope.stripe_customer_ids:
         return None
-    rows = InboxEvent.objects.filter(stripe_customer_id=scope.stripe_customer_id)
+    rows = InboxEvent.objects.filter(stripe_customer_id__in=scope.stripe_customer_ids)
     return rows.defer("payload").annotate(cause=KT("payload__request__idempotency_key"))
 
 
@@ -115,7 +116,7 @@ def _standing_of(event: InboxEvent) -> str:
 
 
 def _entries(scope: Scope, kind: str) -> QuerySet[AuditEntry]:
-    rows = AuditEntry.objects.filter(consumer_id=scope.consumer.public_id)
+    rows = AuditEntry.objects.filter(consumer_id__in=scope.known_as)
     by_staff = Q(actor__startswith="staff:")
     where = {
         "access": Q(object_kind="grant"),

@@ -31,6 +31,9 @@ NOUNS = {
 VERBS = {
     "consumer.register": "Became known to us",
     "consumer.tag": "Tags set",
+    "consumer.merge": "Merged into another consumer",
+    "consumer.take_over": "Another consumer was merged into this one",
+    "consumer.erase": "Personal data erased",
     "customer.sync": "Synced with Stripe",
     "note.add": "Note written",
     "note.remove": "Note taken down",

@@ -12,6 +12,7 @@ BEAT: dict[str, float] = {
     "billing.tasks.work_replays": 15,
     "billing.tasks.settle_operations": 15,
     "billing.tasks.work_requests": 15,
+    "billing.tasks.adopt_stragglers": MINUTE,
     "billing.tasks.work_payouts": 5 * MINUTE,
     "billing.tasks.sweep_checkouts": MINUTE,
     "billing.tasks.carry_out_scheduled": 15,

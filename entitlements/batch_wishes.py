@@ -11,6 +11,7 @@ from entitlements.batch_file import FORMULA_STARTS, AskedLine
 from entitlements.grants import MAX_LIMIT, check_grant
 from entitlements.models import Feature, FeatureKind, Grant, GrantSource, Plan
 from keystore.models import Consumer, Project
+from keystore.selectors import consumers_named, consumers_of
 
 UNLIMITED = "unlimited"
 
@@ -55,12 +56,10 @@ class Directory:
     @classmethod
     def of(cls, project: Project, names: Iterable[str], *, with_email: bool) -> "Directory":
         wanted = set(names)
-        rows = Consumer.objects.filter(project=project)
-        by_id = {one.public_id: one for one in rows.filter(public_id__in=wanted)}
-        by_id |= {one.external_id: one for one in rows.filter(external_id__in=wanted)}
+        by_id = consumers_named(project=project, user_ids=wanted)
         by_email: dict[str, list[Consumer]] = {}
         addresses = [name for name in wanted if "@" in name] if with_email else []
-        for one in rows.filter(email__in=addresses):
+        for one in consumers_of(project=project).filter(email__in=addresses):
             by_email.setdefault(one.email, []).append(one)
         return cls(by_id, by_email)
 

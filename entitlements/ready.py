@@ -19,13 +19,15 @@ NAME = b"ready_answer"
 QUERY = b"""
 SELECT key.id, key.project_id, project.slug, project.public_id,
        key.revoked_at, key.disabled_at, key.expires_at, app.id, app.is_active,
-       array_to_json(key.scopes), consumer.id, answer.changes_at, answer.etag, answer.body
+       array_to_json(key.scopes), consumer.id, answer.changes_at, answer.etag, answer.body,
+       consumer.merged_into_id
 FROM keystore_apikey AS key
 JOIN keystore_project AS project ON project.id = key.project_id
 LEFT JOIN keystore_app AS app ON app.id = key.app_id
 LEFT JOIN keystore_consumer AS consumer
     ON consumer.project_id = key.project_id AND consumer.external_id = $2
-LEFT JOIN entitlements_answer AS answer ON answer.consumer_id = consumer.id
+LEFT JOIN entitlements_answer AS answer
+    ON answer.consumer_id = coalesce(consumer.merged_into_id, consumer.id)
 WHERE key.digest = $1
 """
 # Of a packed answer: when it ends, in seconds since 1970; where that and the ETag end.
@@ -86,11 +88,15 @@ def unpacked(packed: bytes, at: datetime) -> tuple[bytes, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`answer` None: the consumer has none yet; `knows_user`: there is such a consumer."""
+    """`answer` None: the consumer has none yet; `knows_user`: there is such a consumer.
+
+    `is_merged`: the answer is another consumer's, whose changes are not told under this name.
+    """
 
     asker: Asker
     knows_user: bool
     answer: ReadyAnswer | None
+    is_merged: bool
 
 
 def find(*, lines: Lines, digest: str, user_id: str) -> Found | None:
@@ -102,7 +108,12 @@ def find(*, lines: Lines, digest: str, user_id: str) -> Found | None:
     if len(rows) != 1:
         return None
     row = rows[0]
-    return Found(_asker(row), knows_user=row[10] is not None, answer=_answer(row))
+    return Found(
+        _asker(row),
+        knows_user=row[10] is not None,
+        answer=_answer(row),
+        is_merged=row[14] is not None,
+    )
 
 
 def name_of(project_id: int, user_id: str) -> str:
@@ -126,7 +137,7 @@ def _asker(row: Row) -> Asker:
 
 
 def _answer(row: Row) -> ReadyAnswer | None:
-    changes_at, etag, body = row[11:]
+    changes_at, etag, body = row[11:14]
     if body is None or etag is None:
         return None
     return ReadyAnswer(body.encode(), etag, _instant(changes_at))

@@ -104,8 +104,14 @@ def consumer_acting(request: Request, user_id: str) -> Consumer:
 
 def _refuse_others(asker: EndUser, user_id: str) -> None:
     own = {"", asker.external_id, *([asker.consumer.public_id] if asker.consumer else [])}
-    if user_id not in own:
+    if user_id not in own and not _is_merged_name(asker, user_id):
         raise ConsumerNotFound("There is no such user: a token opens its own user's things only.")
+
+
+def _is_merged_name(asker: EndUser, user_id: str) -> bool:
+    """Whether the id is another one of the same person, by a merge."""
+    named = consumer_of(project=asker.project, user_id=user_id)
+    return named is not None and named == asker.consumer
 
 
 def project_named(request: Request, asked: dict[str, Any]) -> Project:

@@ -19,6 +19,7 @@ from keystore.ids import CONSUMER_ID
 from keystore.keysets import KeySetUnavailable, public_key
 from keystore.models import Algorithm, Consumer, TokenIssuer
 from keystore.seal import Unsealable, unseal
+from keystore.selectors import survivor_of
 
 logger = logging.getLogger(__name__)
 
@@ -146,10 +147,12 @@ def _end_user(issuer: TokenIssuer, claims: Claims) -> EndUser:
     issued_at = int(claims["iat"])
     if int(claims["exp"]) - issued_at > LONGEST_LIFE.total_seconds():
         raise InvalidToken(f"The token lives for more than {LONGEST_LIFE.days} days.")
-    known = Consumer.objects.filter(project=issuer.project, external_id=external_id).first()
+    rows = Consumer.objects.select_related("merged_into__project")
+    named = rows.filter(project=issuer.project, external_id=external_id).first()
+    known = survivor_of(named) if named else None
     if _was_before(issued_at, issuer.tokens_since):
         raise InvalidToken("Everybody was signed out: sign in again.")
-    if known and _was_before(issued_at, known.tokens_since):
+    if any(_was_before(issued_at, one.tokens_since) for one in (named, known) if one):
         raise InvalidToken("This person was signed out: sign in again.")
     return EndUser(
         project=issuer.project,

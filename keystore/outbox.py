@@ -31,6 +31,7 @@ MOST_BYTES = 20_000  # of a body; receivers must not need to expect more
 MOST_AT_ONCE = 2000  # that one turn of forgetting takes
 TEST_KIND = "test"
 SUBJECTS = {
+    "consumer": ("merged", "erased"),
     "entitlements": ("changed",),
     "subscription": ("created", "updated", "ended", "trial_will_end", "change_failed"),
     "payment": ("failed",),

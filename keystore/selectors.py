@@ -1,6 +1,7 @@
 """Which key, project or consumer is meant? Always asked within the caller's own project."""
 
 import hmac
+from collections.abc import Collection
 
 from django.db.models import Prefetch, Q, QuerySet
 
@@ -90,17 +91,39 @@ def is_named(project: Project, name: object) -> bool:
 
 
 def consumer_of(*, project: Project, user_id: str) -> Consumer | None:
-    """The project's consumer by the app's own id or by ours (con_...). The app's id wins."""
-    if "\x00" in user_id:
-        return None
-    named = Q(external_id=user_id) | Q(public_id=user_id)
-    found = list(Consumer.objects.filter(named, project=project))
-    return max(found, key=lambda consumer: consumer.external_id == user_id, default=None)
+    """The project's consumer by the app's own id or by ours (con_...). The app's id wins.
+
+    One that was merged is answered as the other; one that was erased is nobody.
+    """
+    return consumers_named(project=project, user_ids=[user_id]).get(user_id)
+
+
+def consumers_named(*, project: Project, user_ids: Collection[str]) -> dict[str, Consumer]:
+    """Those that exist, by the name that was asked for; the app's own id wins."""
+    names = [name for name in user_ids if "\x00" not in name]
+    named = Q(external_id__in=names) | Q(public_id__in=names)
+    rows = Consumer.objects.filter(named, project=project, erased_at=None)
+    found = list(rows.select_related("project", "merged_into__project"))
+    by_name = {row.public_id: survivor_of(row) for row in found}
+    return by_name | {row.external_id: survivor_of(row) for row in found}
+
+
+def survivor_of(consumer: Consumer) -> Consumer:
+    """Who answers for the consumer: itself, or the one that it was merged into."""
+    return consumer.merged_into or consumer
+
+
+def ids_of(consumer: Consumer) -> list[str]:
+    """Every public id under which the consumer's history is on record: its own, and those of the
+    consumers that were merged into it.
+    """
+    merged = Consumer.objects.filter(merged_into=consumer).values_list("public_id", flat=True)
+    return [consumer.public_id, *merged]
 
 
 def consumers_of(*, project: Project, email: str = "") -> QuerySet[Consumer]:
-    """The project's consumers, or those with this address."""
-    found = Consumer.objects.filter(project=project)
+    """The project's consumers, or those with this address; nobody merged or erased."""
+    found = Consumer.objects.filter(project=project, merged_into=None, erased_at=None)
     if "\x00" in email:
         return found.none()
     return found.filter(email=email) if email else found

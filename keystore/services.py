@@ -34,7 +34,7 @@ from keystore.models import (
     KeyClaim,
     Project,
 )
-from keystore.selectors import consumer_of
+from keystore.selectors import consumer_of, survivor_of
 
 SYSTEM = "system"
 
@@ -66,6 +66,7 @@ def register_consumer(
             actor=actor, act="consumer.register", target=consumer, consumer=consumer, reason=reason
         )
         return consumer
+    consumer = survivor_of(consumer)
     for field, value in {"email": email, "name": name}.items():
         if value and not getattr(consumer, field):
             missing = Consumer.objects.filter(pk=consumer.pk, **{field: ""})

@@ -30,7 +30,8 @@ ONLY = 0  # the event's place in its request
 JOINS = """
 FROM keystore_apikey AS k
 JOIN keystore_app AS app ON app.id = k.app_id
-JOIN keystore_consumer AS c ON c.project_id = k.project_id AND c.external_id = $2
+JOIN keystore_consumer AS named ON named.project_id = k.project_id AND named.external_id = $2
+JOIN keystore_consumer AS c ON c.id = coalesce(named.merged_into_id, named.id)
 JOIN entitlements_answer AS a ON a.consumer_id = c.id
 LEFT JOIN metering_cycle AS y ON y.consumer_id = c.id
 JOIN metering_meter AS m

@@ -8,12 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q
-
 from config.errors import InvalidInput
 from entitlements.selectors import feature_by_code, features_of
 from keystore.models import Consumer, Project
-from keystore.selectors import consumer_of
+from keystore.selectors import consumer_of, consumers_named
 from metering.asking import Question, question_in, questions_in
 from metering.checks import Answer, Known, after_taking, judge, missing_feature, plans_that_would
 from metering.failpolicy import Policy, cache_control, policies_of, strictest
@@ -89,14 +87,6 @@ def check_batch(body: bytes, *, project: Project, if_none_match: str = "", at: d
     return conditional_reply(
         content, if_none_match=if_none_match, headers=_cached(policy, flat, at)
     )
-
-
-def consumers_named(*, project: Project, user_ids: Collection[str]) -> dict[str, Consumer]:
-    """Those that exist, by the name that was asked for; the app's own id wins."""
-    named = Q(external_id__in=user_ids) | Q(public_id__in=user_ids)
-    rows = list(Consumer.objects.filter(named, project=project).select_related("project"))
-    ours = {row.public_id: row for row in rows}
-    return {**ours, **{row.external_id: row for row in rows}}
 
 
 def known_of(*, consumer: Consumer, at: datetime) -> Known:

@@ -27,12 +27,13 @@ FROM metering_meter AS m LEFT JOIN entitlements_feature AS f ON f.id = m.feature
 WHERE m.project_id = %s AND m.archived_at IS NULL
 """
 CONSUMERS = """
-SELECT c.external_id, c.public_id, c.id, a.etag, a.changes_at, y.anchor, y.interval,
+SELECT named.external_id, named.public_id, c.id, a.etag, a.changes_at, y.anchor, y.interval,
        y.interval_count
-FROM keystore_consumer AS c
+FROM keystore_consumer AS named
+JOIN keystore_consumer AS c ON c.id = coalesce(named.merged_into_id, named.id)
 LEFT JOIN entitlements_answer AS a ON a.consumer_id = c.id
 LEFT JOIN metering_cycle AS y ON y.consumer_id = c.id
-WHERE c.project_id = %s AND c.{name} = ANY(%s)
+WHERE named.project_id = %s AND named.erased_at IS NULL AND named.{name} = ANY(%s)
 """
 
 

@@ -33,8 +33,9 @@ NO_PRICES: list[str] = []
 
 # One array instead of a hundred parameters: this is asked for every page.
 OWNERS = """
-SELECT stripe_customer_id, project_id, consumer_id, stripe_customer_id
-FROM billing_stripecustomer WHERE stripe_customer_id = ANY(%s)
+SELECT h.stripe_customer_id, h.project_id, coalesce(c.merged_into_id, c.id), h.stripe_customer_id
+FROM billing_stripecustomer AS h JOIN keystore_consumer AS c ON c.id = h.consumer_id
+WHERE h.stripe_customer_id = ANY(%s)
 """
 OWNERS_BY_CHARGE = """
 SELECT p.stripe_charge_id, p.project_id, p.consumer_id, c.stripe_customer_id

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from billing import gateway
+from billing.customers import find_holder
 from billing.models import StripeCustomer, Subscription
 from billing.reconciliation import listing
 from billing.reconciliation.answers import stale_after
@@ -29,7 +30,7 @@ def differences_of(
     """
     batch = f"again:{stripe_customer_id}"
     customer = pace.read(f"/v1/customers/{stripe_customer_id}")
-    holder = StripeCustomer.objects.filter(stripe_customer_id=stripe_customer_id).first()
+    holder = find_holder(stripe_customer_id=stripe_customer_id)
     rows = _customer_rows(customer, holder, batch, clock())
     found: list[tuple[str, list[gateway.Object]]] = []
     if not customer.get("deleted"):

@@ -81,7 +81,7 @@ class EntitlementsDoor(Door):
             return None
         if cache is not None:
             cache.put(ticket, self.sealed(token), found.asker)
-            if found.answer is not None:
+            if found.answer is not None and not found.is_merged:
                 name = name_of(found.asker.project_id, user_id)
                 cache.put(ticket, name, found.answer.packed())
         note_use(key=found.asker, at=at)
