@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from billing import access
+from billing.grace import grace_of
 from billing.models import Invoice, StripeCustomer, Subscription
 from billing.ownpages.wording import day, money, number, per_month
-from billing.sync import grace_of
 from entitlements.models import Feature
 from entitlements.resolve import Entitlement
 from entitlements.selectors import entitlements_of

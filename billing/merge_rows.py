@@ -18,6 +18,7 @@ from billing.models import (
     DashboardLink,
     Dispute,
     Drift,
+    DunningCourse,
     Invoice,
     Payment,
     Price,
@@ -42,6 +43,7 @@ PLAIN = {
     "refund requests": RefundRequest,
     "differences found": Drift,
     "creators": Creator,
+    "reminders of payments": DunningCourse,
 }
 # Both may have told Stripe of the same hour: the survivor's reports come first.
 REPORTS = """

@@ -65,6 +65,7 @@ class SubscriptionFacts:
     anchor: datetime | None = None  # from which its periods are counted
     interval: str = ""  # without items
     interval_count: int = 1
+    ended_because: str = ""
 
     @property
     def mrr_minor(self) -> int:
@@ -99,6 +100,7 @@ def subscription(found: Object) -> SubscriptionFacts:
         anchor=instant(found["billing_cycle_anchor"]),
         interval=_recurring(items[0])["interval"] if items else "",
         interval_count=_recurring(items[0])["interval_count"] if items else 1,
+        ended_because=(found.get("cancellation_details") or {}).get("reason") or "",
     )
 
 

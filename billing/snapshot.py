@@ -30,6 +30,8 @@ EXPANDED: dict[str, dict[str, Any]] = {
     "charge": {"expand": ["balance_transaction"]},
 }
 
+UNPAID = frozenset({"past_due", "unpaid"})
+
 
 @dataclass
 class Snapshot:
@@ -74,7 +76,8 @@ def take(
     for subscription_id in sorted(known):
         _add(snapshot, "subscription", subscription_id)
     for subscription in snapshot.of("subscription"):
-        if subscription["id"] not in known:
+        # Of an unpaid one also when nobody told of its invoice: reminders are about that.
+        if subscription["id"] not in known or subscription["status"] in UNPAID:
             _add(snapshot, "invoice", ref(subscription["latest_invoice"]))
     for kind, stripe_id in touched:
         if kind in PATHS:

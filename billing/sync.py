@@ -8,7 +8,7 @@ so order, number and loss of events do not matter.
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 
@@ -27,8 +27,11 @@ from billing import (
 from billing.customers import adopt_holder, find_holder
 from billing.cycles import hand_down_cycle
 from billing.disputes import Losses
+from billing.dunning.course import follow_courses, unpaid_of
+from billing.dunning.language import spoken
 from billing.duplicates import Bought
 from billing.gateway import Recording
+from billing.grace import grace_of
 from billing.locks import HeldLock, customer_lock
 from billing.market.ledger import follow_money
 from billing.models import (
@@ -44,11 +47,10 @@ from billing.shapes import SubscriptionFacts
 from billing.snapshot import Snapshot, Touched
 from entitlements.models import GrantSource
 from entitlements.services import WantedGrant, set_source_grants
-from keystore.models import Consumer, Project
+from keystore.models import Consumer
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_GRACE_DAYS = 7
 MIRROR_ROUNDS = 6  # each round reads one more generation of parents
 ACTOR = "stripe"
 
@@ -97,6 +99,7 @@ def sync_customer(
     """
     with customer_lock(stripe_customer_id) as lock:
         holder = find_holder(stripe_customer_id=stripe_customer_id)
+        touched = [*touched, *unpaid_of(holder)]
         taken = _read(stripe_customer_id, holder, touched, full=full)
         recording = _recording_of(taken)
         for _ in range(MIRROR_ROUNDS):
@@ -122,7 +125,7 @@ def rehearse_sync(
     """
     gateway.refuse_inside_transaction()
     holder = find_holder(stripe_customer_id=stripe_customer_id)
-    taken = _read(stripe_customer_id, holder, touched, full=False)
+    taken = _read(stripe_customer_id, holder, [*touched, *unpaid_of(holder)], full=False)
     with transaction.atomic():
         holder = _holder(taken)
         differences = compare(holder.consumer)
@@ -239,6 +242,7 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
             projections.project_purchase(checkout=checkout, session=session, at=at)
     _follow_purchases(taken, holder, losses, report, at)
     follow_money(taken=taken, holder=holder, at=at)
+    follow_courses(consumer=holder.consumer, at=at)
     report.changed_rows = changes.record_changes(
         before=before,
         after=changes.columns_of(taken, holder.consumer),
@@ -267,7 +271,11 @@ def _project_customer(
 ) -> None:
     found = taken.customer
     report.customer_deleted = bool(found.get("deleted"))
-    changes = {"synced_at": at, "currency": found.get("currency") or holder.currency}
+    changes = {
+        "synced_at": at,
+        "currency": found.get("currency") or holder.currency,
+        "language": spoken(found.get("preferred_locales") or []),
+    }
     if report.customer_deleted and holder.deleted_at is None:
         changes["deleted_at"] = at
     StripeCustomer.objects.filter(pk=holder.pk).update(**changes)
@@ -361,9 +369,3 @@ def _grant(
     )
     if changed:
         report.changed_grants.append(source_ref)
-
-
-def grace_of(project: Project) -> timedelta:
-    """For how long an unpaid renewal keeps its access."""
-    policy = getattr(project, "billing_policy", None)
-    return timedelta(days=policy.grace_days if policy else DEFAULT_GRACE_DAYS)

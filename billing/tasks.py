@@ -18,6 +18,7 @@ from billing import (
     usage_reports,
     usage_sending,
 )
+from billing.dunning import steps as dunning_steps
 from billing.market import schedule
 from billing.reconciliation import nightly, work
 from config.clock import now
@@ -125,3 +126,9 @@ def work_payouts() -> int:
 def adopt_stragglers() -> int:
     """Move what requests wrote under a consumer while it was merged into another."""
     return merging.adopt_stragglers(at=now())
+
+
+@shared_task
+def work_dunning() -> int:
+    """Take the steps of unpaid renewals that are due, and mail them."""
+    return dunning_steps.work_dunning(clock=now)

@@ -43,7 +43,7 @@ from billing.api.payment_methods import (
 from billing.api.portal import PortalEligibilityView, PortalView
 from billing.api.reconciliation import ReconciliationsView, ReconciliationView
 from billing.api.subscribe import SubscriptionsView
-from billing.ownpages import acts, changes, pages, wallet
+from billing.ownpages import acts, changes, pages, paying, wallet
 
 CREATOR = "api/v1/creators/<str:creator_id>"
 API = "api/v1/apis/<str:api_id>"
@@ -59,6 +59,10 @@ urlpatterns = [
     *(path(f"{spelling}/", views.stripe_webhook) for spelling in WEBHOOKS),
     path("checkout/return", views.checkout_return, name="checkout-return"),
     path("checkout/claim", views.claim_key, name="checkout-claim"),
+    path("pay", paying.pay, name="pay"),
+    path("pay/at-stripe", paying.at_stripe, name="pay-at-stripe"),
+    path("pay/saved-card", paying.saved_card, name="pay-saved-card"),
+    path("pay/look", paying.look, name="pay-look"),
     path("dashboard", pages.dashboard, name="dashboard"),
     path("dashboard/open", pages.open_dashboard, name="dashboard-open"),
     path("dashboard/usage", pages.usage, name="dashboard-usage"),

@@ -18,6 +18,7 @@ BEAT: dict[str, float] = {
     "billing.tasks.carry_out_scheduled": 15,
     "billing.tasks.work_custom_invoices": 30,
     "billing.tasks.mail_trials": MINUTE,
+    "billing.tasks.work_dunning": MINUTE,
     "billing.tasks.fetch_missed_events": 5 * MINUTE,
     "billing.tasks.work_reconciliations": 15,
     "billing.tasks.start_nightly_reconciliation": 5 * MINUTE,

@@ -189,6 +189,7 @@ STRIPE_WEBHOOK_TOLERANCE_SECONDS = env.int("STRIPE_WEBHOOK_TOLERANCE_SECONDS", d
 STRIPE_PAGE_ORIGINS = [
     "https://checkout.stripe.com",
     "https://billing.stripe.com",
+    "https://invoice.stripe.com",
     *([STRIPE_API_BASE] if STRIPE_USES_SANDBOX else []),
 ]
 

@@ -191,10 +191,13 @@ def _state_of_wish(key: ApiKey, wish: Wish, at: datetime) -> Code:
 def _state_of(key: ApiKey, at: datetime) -> Code | None:
     if key.revoked_at is not None:
         return Code.REVOKED
-    if key.has_expired(at):
-        return Code.EXPIRED if key.replaced_at is None else Code.ROTATED_OUT
+    if key.has_expired(at) and key.replaced_at is not None:
+        return Code.ROTATED_OUT
+    # Its time ended with the days of grace, and when the money comes it works again.
     if key.disabled_because == DisabledBecause.PAYMENT:
         return Code.SUSPENDED_PAYMENT
+    if key.has_expired(at):
+        return Code.EXPIRED
     return None if key.is_usable(at) else Code.DISABLED
 
 

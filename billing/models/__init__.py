@@ -5,6 +5,16 @@ from billing.models.checkout import Checkout, CheckoutMode, CheckoutState
 from billing.models.custom_invoices import CustomInvoice, CustomState
 from billing.models.dashboard import DashboardLink
 from billing.models.disputes import CreditNote, Dispute
+from billing.models.dunning import (
+    CourseEnd,
+    CourseState,
+    DunningCourse,
+    DunningPolicy,
+    DunningStep,
+    DunningText,
+    StepKind,
+    StepState,
+)
 from billing.models.inbox import (
     InboxAttempt,
     InboxEvent,
@@ -72,6 +82,8 @@ __all__ = [
     "CheckoutMode",
     "CheckoutState",
     "Commission",
+    "CourseEnd",
+    "CourseState",
     "Creator",
     "CreatorState",
     "CreditNote",
@@ -81,6 +93,10 @@ __all__ = [
     "Dispute",
     "Drift",
     "DriftState",
+    "DunningCourse",
+    "DunningPolicy",
+    "DunningStep",
+    "DunningText",
     "Earning",
     "EarningKind",
     "EventSweep",
@@ -124,6 +140,8 @@ __all__ = [
     "RunState",
     "ScheduleState",
     "ScheduledChange",
+    "StepKind",
+    "StepState",
     "StripeCustomer",
     "StripeErrorCount",
     "Subscription",

@@ -21,6 +21,8 @@ class StripeCustomer(models.Model):
     consumer = models.OneToOneField(Consumer, models.PROTECT, related_name="stripe_customer")
     stripe_customer_id = models.CharField(max_length=255, unique=True)
     currency = models.CharField(max_length=3, blank=True)
+    # The first of Stripe's preferred_locales that we speak. Empty: none
+    language = models.CharField(max_length=10, blank=True)
     deleted_at = models.DateTimeField(null=True, blank=True)  # deleted at Stripe
     synced_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -53,6 +55,7 @@ class Subscription(models.Model):
     cancel_at = models.DateTimeField(null=True)  # None: renews
     canceled_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    ended_because = models.CharField(max_length=40, blank=True)  # Stripe's word: payment_failed
     trial_end = models.DateTimeField(null=True)
     paused = models.BooleanField(default=False)  # payment collection is paused
     # None: nothing is paused, or somebody paused it without us.
@@ -94,6 +97,8 @@ class Invoice(models.Model):
     currency = models.CharField(max_length=3)
     total_minor = models.BigIntegerField()
     paid_minor = models.BigIntegerField()
+    # What is still owed, without credit. None: not read since this is kept
+    remaining_minor = models.BigIntegerField(null=True)
     tax_minor = models.BigIntegerField(default=0)  # part of the total
     due_at = models.DateTimeField(null=True)  # None: charged automatically
     hosted_url = models.TextField(blank=True)

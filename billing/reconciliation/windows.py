@@ -12,10 +12,10 @@ from django.db.models import Model, QuerySet
 
 from billing import access
 from billing.disputes import Losses, losses_of
+from billing.grace import DEFAULT_GRACE_DAYS
 from billing.models import BillingPolicy, Payment, Purchase, PurchaseState, Subscription
 from billing.reconciliation import compare_own
 from billing.reconciliation.doubles import doubled_subscriptions
-from billing.sync import DEFAULT_GRACE_DAYS
 
 AT_ONCE = 20_000
 Row = tuple[str, int, datetime, datetime | None]

@@ -8,8 +8,8 @@ from typing import Any
 from billing.access import ENDED, UNPAID_IN_GRACE
 from billing.admin.consumer import row_acts
 from billing.admin.consumer.tables import Act, Row, Section, Table, lines, span, text_of
+from billing.grace import DEFAULT_GRACE_DAYS
 from billing.models import Subscription
-from billing.sync import DEFAULT_GRACE_DAYS
 from entitlements.admin import acts_linked
 from entitlements.explain import Change, Explanation, Loser
 from entitlements.models import Grant

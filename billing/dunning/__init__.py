@@ -1,0 +1,1 @@
+"""Getting an unpaid renewal paid: its course, the reminders, the page to pay."""
