@@ -12,7 +12,14 @@ from django.utils.translation import gettext_noop
 
 from billing import access
 from billing.grace import grace_of
-from billing.models import Invoice, StripeCustomer, Subscription
+from billing.models import (
+    CourseState,
+    DunningStep,
+    Invoice,
+    StepState,
+    StripeCustomer,
+    Subscription,
+)
 from billing.ownpages.wording import day, money, number, per_month
 from entitlements.models import Feature
 from entitlements.resolve import Entitlement
@@ -116,7 +123,7 @@ def dashboard_of(*, consumer: Consumer, at: datetime) -> Dashboard:
     holders = StripeCustomer.objects.filter(consumer=consumer, deleted_at=None)
     return Dashboard(
         project=str(consumer.project),
-        plans=_plans(consumer),
+        plans=_plans(consumer, at),
         access=[_access(one, names) for one in current if one.active],
         invoices=_invoices(consumer),
         keys=[_key(key, at) for key in consumer.keys.filter(revoked_at=None).order_by("-pk")],
@@ -130,11 +137,11 @@ def usage_of(*, consumer: Consumer, at: datetime) -> list[UsageLine]:
     return [_usage(quota) for quota in quota_of(consumer=consumer, at=at)]
 
 
-def _plans(consumer: Consumer) -> list[PlanLine]:
+def _plans(consumer: Consumer, at: datetime) -> list[PlanLine]:
     found = Subscription.objects.filter(consumer=consumer).select_related("plan", "project")
     unpaid = _unpaid(consumer)
     return [
-        _plan(one, unpaid.get(one.stripe_subscription_id, ""))
+        _plan(one, unpaid.get(one.stripe_subscription_id, ""), at)
         for one in found.order_by("ended_at", "-started_at")
     ]
 
@@ -145,7 +152,7 @@ def _unpaid(consumer: Consumer) -> dict[str, str]:
     return dict(found.values_list("stripe_subscription_id", "stripe_invoice_id"))
 
 
-def _plan(one: Subscription, unpaid: str) -> PlanLine:
+def _plan(one: Subscription, unpaid: str, at: datetime) -> PlanLine:
     live = one.ended_at is None and one.status not in access.ENDED
     paying = live and one.status in access.PAYING and not one.paused
     return PlanLine(
@@ -153,7 +160,7 @@ def _plan(one: Subscription, unpaid: str) -> PlanLine:
         name=str(one.plan or _("Subscription")),
         status=_(SAID["paused"] if live and one.paused else SAID.get(one.status, one.status)),
         price=per_month(one.mrr_minor, one.currency),
-        note=_what_next(one),
+        note=_what_next(one, at),
         unpaid=unpaid if live and one.status not in access.PAYING else "",
         can_change=paying and one.cancel_at is None,
         can_cancel=live and one.cancel_at is None,
@@ -161,7 +168,7 @@ def _plan(one: Subscription, unpaid: str) -> PlanLine:
     )
 
 
-def _what_next(one: Subscription) -> str:
+def _what_next(one: Subscription, at: datetime) -> str:
     if one.ended_at:
         return _("Ended on %(day)s") % {"day": day(one.ended_at)}
     if one.status in access.UNPAID_IN_GRACE:
@@ -169,7 +176,7 @@ def _what_next(one: Subscription) -> str:
             one, grace=grace_of(one.project), lost_at=None, doubled=False
         )
         if window and window[1]:
-            return _("Payment failed: pay by %(day)s, or access ends") % {"day": day(window[1])}
+            return _unpaid_note(one, window[1], at)
     if one.cancel_at:
         return _("Ends on %(day)s") % {"day": day(one.cancel_at)}
     if one.trial_end and one.status == "trialing":
@@ -179,6 +186,20 @@ def _what_next(one: Subscription) -> str:
     if one.current_period_end and one.status in access.PAYING:
         return _("Renews on %(day)s") % {"day": day(one.current_period_end)}
     return ""
+
+
+def _unpaid_note(one: Subscription, until: datetime, at: datetime) -> str:
+    """By when to pay, and when we last wrote about it."""
+    if until > at:
+        note = _("Payment failed: pay by %(day)s, or access ends") % {"day": day(until)}
+    else:
+        note = _("Access ended on %(day)s: it is back as soon as you pay") % {"day": day(until)}
+    mails = DunningStep.objects.filter(course__subscription=one, state=StepState.SENT)
+    latest = mails.exclude(course__state=CourseState.CLOSED).order_by("-sent_at").first()
+    if latest is None or latest.sent_at is None:
+        return note
+    wrote = _("we wrote to you on %(day)s") % {"day": day(latest.sent_at)}
+    return f"{note}; {wrote}"
 
 
 def _access(one: Entitlement, names: dict[str, str]) -> AccessLine:

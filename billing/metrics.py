@@ -15,6 +15,8 @@ from billing.invariants import CHECKS
 from billing.missed import latest_sweep, silence
 from billing.models import (
     Drift,
+    DunningCourse,
+    DunningStep,
     InboxEvent,
     InboxState,
     InvariantCheck,
@@ -66,6 +68,7 @@ class FromDatabase:
         yield from self._promises()
         yield from self._hooks()
         yield from self._usage()
+        yield from self._reminders()
 
     def _age(self, then: datetime | None) -> float:
         return max(0.0, (self.at - then).total_seconds()) if then else 0.0
@@ -199,6 +202,22 @@ class FromDatabase:
         yield _gauge(
             "latchkey_usage_reports_oldest_seconds", "Age of the oldest waiting", self._age(oldest)
         )
+
+    def _reminders(self) -> Iterator[Metric]:
+        """Steps that are due and mails that wait; both stand when their job does not run."""
+        waiting = DunningStep.objects.filter(state="waiting")
+        found = waiting.aggregate(oldest=Min("taken_at"), number=Count("pk"))
+        yield _gauge("latchkey_dunning_mails_waiting", "Reminders on their way", found["number"])
+        due = DunningCourse.objects.filter(next_at__lte=self.at)
+        untaken = due.aggregate(oldest=Min("next_at"))["oldest"]
+        late = min((one for one in (found["oldest"], untaken) if one), default=None)
+        yield _gauge(
+            "latchkey_dunning_oldest_seconds", "Age of the oldest of them or due", self._age(late)
+        )
+        failed = DunningStep.objects.filter(
+            state="failed", taken_at__gte=self.at - timedelta(days=1)
+        )
+        yield _gauge("latchkey_dunning_mails_failed", "Given up in a day", failed.count())
 
 
 def _gauge(name: str, said: str, value: float) -> Metric:

@@ -17,6 +17,8 @@ KIND_OF_OBJECT = {
 NOUNS = {
     "apikey": "Key",
     "checkout": "Checkout",
+    "dunningcourse": "Reminders",
+    "dunningtext": "Text of a reminder",
     "creditnote": "Credit note",
     "dispute": "Dispute",
     "invoice": "Invoice",
@@ -65,6 +67,16 @@ VERBS = {
     "subscription.schedule_failed": "Scheduled change failed, the old plan stays",
     "subscription.scheduled_change": "Scheduled change of the plan carried out",
     "refund.want": "Refund {name} asked for",
+    "dunning.begin": "The payment of a renewal failed",
+    "dunning.payment_failed": "Customer told that the payment failed",
+    "dunning.reminder": "Customer reminded of the payment",
+    "dunning.last_reminder": "Customer reminded for the last time",
+    "dunning.access_ended": "Access ended: not paid within the days of grace",
+    "dunning.access_ended_again": "Customer told again that access ended",
+    "dunning.close": "Reminders of the payment ended",
+    "dunning.pause": "Reminders of the payment paused",
+    "dunning.resume": "Reminders of the payment resumed",
+    "dunning.skip": "A reminder of the payment left out",
 }
 COLUMNS = {
     "amount_minor": "amount",

@@ -122,6 +122,12 @@ UNFOLD = {
                 "items": [
                     _page("Subscriptions", "autorenew", "billing.subscription"),
                     _page("Scheduled changes", "event_upcoming", "billing.scheduledchange"),
+                    _page(
+                        "Overdue",
+                        "notification_important",
+                        "billing.dunningcourse",
+                        query={"state__in": "running,paused"},
+                    ),
                     _page("Payments", "payments", "billing.payment"),
                     _page("Refund requests", "approval_delegation", "billing.refundrequest"),
                     _page("Refunds", "undo", "billing.refund"),
@@ -192,6 +198,8 @@ UNFOLD = {
                     _page("Prices", "price_change", "billing.price"),
                     _page("Agreed prices", "handshake", "billing.priceoverride"),
                     _page("Billing policies", "tune", "billing.billingpolicy"),
+                    _page("Dunning policies", "event_repeat", "billing.dunningpolicy"),
+                    _page("Dunning texts", "drafts", "billing.dunningtext"),
                     _page("Refund limits", "group_add", "billing.refundlimit"),
                     _page("Refund budgets", "savings", "billing.refundbudget"),
                 ],

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from billing.access import PAYING
+from billing.dunning.figures import Line, overdue_of, recovered_of
 from billing.figures import (
     Days,
     Movement,
@@ -73,6 +74,14 @@ def business_of(request: HttpRequest, *, at: datetime) -> Business:
         revenue = revenue_by_day(project=project, days=days)
         business.figures.extend(_money_figure(line, days, project) for line in revenue)
         business.charts.extend(_money_chart(line) for line in revenue)
+    if request.user.has_perm("billing.view_dunningcourse"):
+        overdue, recovered = overdue_of(project=project), recovered_of(project=project, days=days)
+        open_ones = _rows("dunningcourse", project, state__in="running,paused")
+        paid = _rows("dunningcourse", project, outcome__exact="paid", **_during("closed_at", days))
+        said = "renewals whose payment failed, now"
+        business.figures.extend(_overdue_figure("Overdue", one, open_ones, said) for one in overdue)
+        said = "paid in these days after the payment had failed"
+        business.figures.extend(_overdue_figure("Recovered", one, paid, said) for one in recovered)
     return business
 
 
@@ -154,6 +163,12 @@ def _money_figure(line: Revenue, days: Days, project: Project | None) -> Figure:
         _rows("payment", project, currency__exact=line.currency, **_during("created_at", days)),
         said,
     )
+
+
+def _overdue_figure(title: str, line: Line, rows: str, said: str) -> Figure:
+    currency, amount, number = line
+    title = f"{title}, {currency.upper()}"
+    return Figure(title, [shown(amount, currency)], rows, f"{number:,} {said}")
 
 
 def _movement_charts(movement: Movement) -> list[Chart]:

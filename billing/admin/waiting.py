@@ -10,9 +10,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from billing.models import (
+    CourseState,
     Dispute,
     Drift,
     DriftState,
+    DunningCourse,
+    DunningStep,
     InboxEvent,
     InvariantCheck,
     Operation,
@@ -80,6 +83,16 @@ def _money_counts(at: datetime) -> Iterator[Count]:
     asked = RefundRequest.objects.filter(state=RequestState.AWAITING)
     yield _count("Refunds that need a second person", asked, "state__exact=awaiting")
     disputes = Dispute.objects.filter(status__in=UNSETTLED_DISPUTES)
+    unpaid = DunningCourse.objects.exclude(state=CourseState.CLOSED)
+    failed = DunningStep.objects.filter(state="failed", taken_at__gte=at - SOON)
+    number = failed.count()
+    yield _count(
+        "Renewals overdue",
+        unpaid,
+        "state__in=running,paused",
+        alarming=number > 0,
+        hint=f"{number} mails about them did not arrive this week" if number else "",
+    )
     yield _bad("Disputes open", disputes, f"status__in={','.join(UNSETTLED_DISPUTES)}")
 
 

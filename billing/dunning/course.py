@@ -280,3 +280,11 @@ def course_told(course: DunningCourse) -> dict[str, object]:
         "access_until": course.access_until,
         "access_ended_at": course.access_ended_at,
     }
+
+
+def look_again(*, project: Project, at: datetime) -> int:
+    """Reckon anew what is due in a project's open courses: its schedule has changed."""
+    rows = DunningCourse.objects.filter(project=project).exclude(state=CourseState.CLOSED)
+    changed = rows.update(next_at=at)
+    transaction.on_commit(partial(ring, JOB))
+    return changed

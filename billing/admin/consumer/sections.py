@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from billing.admin.consumer import cards, held, paid, usage, usage_told
+from billing.admin.consumer import cards, held, paid, reminded, usage, usage_told
 from billing.admin.consumer.tables import Section
 from keystore.models import Consumer
 
@@ -30,6 +30,7 @@ _places = [
     Place(30, "billing.view_payment", paid.payments),
     Place(31, "billing.view_invoice", paid.invoices),
     Place(32, "billing.view_purchase", paid.purchases),
+    Place(33, "billing.view_dunningcourse", reminded.reminders),
     Place(40, "billing.view_stripecustomer", cards.cards),
     Place(50, "keystore.view_apikey", held.keys),
     Place(62, "billing.view_usagereport", usage_told.reports),

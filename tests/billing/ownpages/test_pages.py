@@ -44,7 +44,7 @@ def text_of(answer):
     [
         ({}, "Renews on 1 April 2026"),
         ({"cancel_at": NOON + timedelta(days=31)}, "Ends on 1 April 2026"),
-        ({"status": "past_due"}, "Payment failed: pay by 8 March 2026, or access ends"),
+        ({"status": "past_due"}, "Access ended on 8 March 2026: it is back as soon as you pay"),
         ({"status": "canceled", "ended_at": NOON}, "Ended on 1 March 2026"),
         (
             {"status": "trialing", "trial_end": NOON + timedelta(days=14)},
