@@ -20,7 +20,8 @@ PREFIXES = {
     "billing_portal.session": "bps", "billing_portal.configuration": "bpc",
     "entitlements.feature": "feat", "entitlements.active_entitlement": "ent",
     "product_feature": "prodft", "discount": "di", "billing.meter": "mtr",
-    "credit_note": "cn", "transfer": "tr", "payout": "po", "account": "acct",
+    "credit_note": "cn", "credit_note_line_item": "cnli",
+    "customer_balance_transaction": "cbtxn", "transfer": "tr", "payout": "po", "account": "acct",
     "subscription_schedule": "sub_sched", "tax_id": "txi", "payment_link": "plink",
 }  # fmt: skip
 

@@ -100,11 +100,14 @@ def _take_from_subscription(invoice: Object, subscription: Object) -> None:
 def write_lines(sandbox: Sandbox, invoice: Object, lines: list[Object]) -> None:
     """Give the draft these lines and the sums that follow."""
     for one in lines:
+        if "_tax_rates" not in one:
+            one["_tax_rates"] = _rates_of(sandbox, one)
         one.update(invoice=invoice["id"], discount_amounts=[], taxes=[])
     off = discount_lines(sandbox, lines, invoice["discounts"])
     taxes = tax_lines(lines, invoice["default_tax_rates"])
     subtotal = sum(one["amount"] for one in lines)
     exclusive = sum(t["amount"] for t in taxes if t["tax_behavior"] == "exclusive")
+    inclusive = sum(t["amount"] for t in taxes if t["tax_behavior"] == "inclusive")
     total = subtotal - sum(off.values()) + exclusive
     balance = sandbox.store.get("customer", invoice["customer"])["balance"] or 0
     due = nearest(max(0, total + balance), invoice["currency"]) if total > 0 else 0
@@ -112,7 +115,7 @@ def write_lines(sandbox: Sandbox, invoice: Object, lines: list[Object]) -> None:
     invoice.update(
         lines=list_of(lines, url=url),
         subtotal=subtotal,
-        subtotal_excluding_tax=subtotal,
+        subtotal_excluding_tax=subtotal - inclusive,
         total=total,
         total_excluding_tax=total - sum(t["amount"] for t in taxes),
         total_discount_amounts=[{"amount": a, "discount": d} for d, a in off.items()],
@@ -122,6 +125,13 @@ def write_lines(sandbox: Sandbox, invoice: Object, lines: list[Object]) -> None:
         amount_due=due,
         amount_remaining=due,
     )
+
+
+def _rates_of(sandbox: Sandbox, one: Object) -> list[Object]:
+    """The rates of a line that was written before: its taxes are counted anew with it."""
+    details = [tax["tax_rate_details"] for tax in one.get("taxes") or []]
+    found = [sandbox.store.find(each["tax_rate"]) for each in details if each]
+    return [rate for rate in found if rate]
 
 
 def store_draft(sandbox: Sandbox, invoice: Object) -> Object:
@@ -235,9 +245,6 @@ def _count_again(sandbox: Sandbox, invoice: Object) -> None:
             one.update(amount=amount, subtotal=amount, discountable=amount > 0)
             changed = True
     if changed:
-        for one in lines:
-            rates = [tax["tax_rate_details"]["tax_rate"] for tax in one["taxes"]]
-            one["_tax_rates"] = [sandbox.store.get("tax_rate", rate) for rate in rates]
         write_lines(sandbox, invoice, lines)
 
 

@@ -185,7 +185,7 @@ def tax_lines(lines: list[Object], default_rates: list[Object]) -> list[dict[str
     for one in lines:
         net = one["amount"] - sum(part["amount"] for part in one["discount_amounts"])
         for rate in one.pop("_tax_rates", None) or default_rates:
-            tax = _tax(net, rate)
+            tax = tax_on(net, rate)
             one["taxes"].append(tax)
             total = totals.setdefault(rate["id"], {**tax, "amount": 0, "taxable_amount": 0})
             total["amount"] += tax["amount"]
@@ -193,7 +193,8 @@ def tax_lines(lines: list[Object], default_rates: list[Object]) -> list[dict[str
     return list(totals.values())
 
 
-def _tax(net: int, rate: Object) -> dict[str, Any]:
+def tax_on(net: int, rate: Object) -> dict[str, Any]:
+    """The tax of one amount at one rate: inside of it, or on top."""
     percent = Decimal(str(rate["percentage"]))
     share = percent / (100 + percent) if rate["inclusive"] else percent / 100
     amount = round_minor(Decimal(net) * share)

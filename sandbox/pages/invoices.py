@@ -20,7 +20,7 @@ from sandbox.pages.layout import (
     redirect,
     render,
 )
-from sandbox.pages.pdf import invoice_pdf
+from sandbox.pages.pdf import credit_note_pdf, invoice_pdf
 from sandbox.registry import PageAnswer, PageRequest, page
 from sandbox.store import Object
 
@@ -38,6 +38,21 @@ def show_invoice(request: PageRequest) -> PageAnswer:
             headers={**HEADERS, "Content-Disposition": name},
         )
     return _document(request, invoice, None)
+
+
+@page("GET /pages/credit_notes/{note}")
+def show_credit_note(request: PageRequest) -> PageAnswer:
+    note = request.sandbox.store.find(request.ids[0].removesuffix(".pdf"))
+    if note is None or note["object"] != "credit_note":
+        return not_found("credit note")
+    return PageAnswer(
+        credit_note_pdf(request.sandbox, note),
+        content_type="application/pdf",
+        headers={
+            **HEADERS,
+            "Content-Disposition": f'inline; filename="{note["number"]}.pdf"',
+        },
+    )
 
 
 @page("POST /pages/invoices/{invoice}")

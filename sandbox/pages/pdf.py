@@ -1,4 +1,4 @@
-"""A small valid PDF of an invoice, written by hand."""
+"""Small valid PDFs of invoices and credit notes, written by hand."""
 
 from __future__ import annotations
 
@@ -26,6 +26,31 @@ def invoice_pdf(sandbox: Sandbox, invoice: Object) -> bytes:
     per_page = (TOP - BOTTOM) // LINE
     pages = [rows[at : at + per_page] for at in range(0, len(rows), per_page)]
     return _assemble([_content(page) for page in pages])
+
+
+def credit_note_pdf(sandbox: Sandbox, note: Object) -> bytes:
+    invoice = sandbox.store.get("invoice", note["invoice"])
+    currency = note["currency"]
+    who = f"Credited to: {invoice['customer_name'] or ''} {invoice['customer_email'] or ''}"
+    gap: Row = ("", "", 11, False)
+    rows: list[Row] = [
+        (BANNER, "", 9, True),
+        gap,
+        (f"Credit note {note['number']}", "", 18, True),
+        gap,
+        (f"Date: {day(note['effective_at'])}", "", 11, False),
+        (f"On invoice: {invoice['number']}", "", 11, False),
+        (f"Status: {note['status']}", "", 11, False),
+        (who, "", 11, False),
+        gap,
+    ]
+    rows += [
+        (one["description"] or "Item", _amount(one["amount"], currency), 11, False)
+        for one in note["lines"]["data"]
+    ]
+    tax = sum(part["amount"] for part in note["total_taxes"] or [])
+    rows += [("Tax", _amount(tax, currency), 11, False)] if tax else []
+    return _assemble([_content([*rows, ("Credited", _amount(note["amount"], currency), 11, True)])])
 
 
 def _rows(invoice: Object) -> list[Row]:

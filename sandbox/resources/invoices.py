@@ -54,6 +54,7 @@ def create_invoice(call: Call) -> Object:
         discounts=make_discounts(
             call.sandbox, wanted, customer=customer["id"], subscription=None, at=at
         ),
+        tax_rates=_usable_rates(call, call.params.get("default_tax_rates")),
         metadata=call.params.get("metadata"),
         **values,
     )
@@ -226,8 +227,7 @@ def create_item(call: Call) -> Object:
     period = call.params.get("period") or {"start": now, "end": now}
     item.update(date=now, period=period, tax_rates=[], discounts=[], **_price(call))
     item["discountable"] = call.params.get("discountable", True)
-    rates = call.params.get("tax_rates") or []
-    item["tax_rates"] = [call.store.get("tax_rate", id, status=400) for id in rates]
+    item["tax_rates"] = _usable_rates(call, call.params.get("tax_rates"))
     call.store.put(item)
     call.sandbox.emit("invoiceitem.created", item)
     if invoice:
@@ -236,6 +236,15 @@ def create_item(call: Call) -> Object:
         invoices.claim_items(call.sandbox, invoice)
         call.store.put(lines[-1])
     return item
+
+
+def _usable_rates(call: Call, ids: list[str] | None) -> list[Object]:
+    """Archived rates stay on what has them and come upon nothing new."""
+    rates = [call.store.get("tax_rate", id, status=400) for id in ids or []]
+    for rate in rates:
+        if not rate["active"]:
+            raise invalid(f"The tax rate {rate['id']} is inactive.", param="tax_rates")
+    return rates
 
 
 def _price(call: Call) -> Object:
