@@ -4,20 +4,22 @@ Each step is an operation of its own and the row remembers which; whoever comes 
 the sweeper or another click, goes on where the last one stopped.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 
 from billing import gateway
+from billing.custom_steps import CONTENT, STEPS
 from billing.customers import ensure_customer
-from billing.gateway import Object
 from billing.invoice_desk import follow_invoice
 from billing.models import (
     CustomInvoice,
     CustomState,
-    Invoice,
     Operation,
     OperationKind,
     OperationState,
@@ -27,14 +29,16 @@ from billing.models import (
 from billing.models.custom_invoices import UNDER_WAY
 from billing.models.operations import OPEN_STATES
 from billing.operations import run_operation, want
-from config.errors import Conflict, InvalidInput, NotFound
+from config.errors import Conflict, IdempotencyConflict, InvalidInput, NotFound
 from keystore import audit
 from keystore.models import Consumer
 
 Clock = Callable[[], datetime]
 LATER = timedelta(seconds=30)
-MOST_STEPS = 4
-MARK = "latchkey_custom_invoice"
+MOST_STEPS = 12
+MOST_LINES = 500
+TWIN_WINDOW = timedelta(minutes=2)  # the same content again within it is a double click
+OVER = (CustomState.WITHDRAWN, CustomState.WITHDRAWING, CustomState.FAILED)
 
 
 class CustomInvoiceNotFound(NotFound):
@@ -47,39 +51,112 @@ class CustomInvoiceState(Conflict):
     code = "custom_invoice_state"
 
 
+@dataclass(frozen=True)
+class InvoiceWish:
+    """What the invoice says. `lines` as the model keeps them. `key` names the wish: the same one
+    again is the first invoice; without it the same content within TWIN_WINDOW is.
+    """
+
+    currency: str
+    lines: Sequence[dict[str, Any]]
+    days_until_due: int = 30
+    memo: str = ""
+    footer: str = ""
+    po_number: str = ""
+    automatic_tax: bool = False
+    key: str = ""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything that the invoice says, as columns of its row."""
+        return {
+            "currency": self.currency,
+            "lines": [dict(line) for line in self.lines],
+            "days_until_due": self.days_until_due,
+            "memo": self.memo,
+            "footer": self.footer,
+            "po_number": self.po_number,
+            "automatic_tax": self.automatic_tax,
+        }
+
+
 def draft_invoice(
-    *,
-    consumer: Consumer,
-    currency: str,
-    lines: Sequence[dict[str, Any]],
-    days_until_due: int,
-    memo: str,
-    po_number: str,
-    actor: str,
-    reason: str,
-    clock: Clock,
+    *, consumer: Consumer, wish: InvoiceWish, actor: str, reason: str, clock: Clock
 ) -> CustomInvoice:
-    """Write it down and tell Stripe; nothing is sent to anybody yet.
+    """Write it down and tell Stripe; nothing is sent to anybody yet. A double click is one.
 
     Raises InvalidInput for a price that is not the project's or in another currency.
     """
-    for line in lines:
-        _check_price(consumer, currency, line)
+    _check_wish(consumer, wish)
     if ensure_customer(consumer=consumer, actor=actor, at=clock()) is None:
         raise gateway.StripeUnavailable("Stripe cannot be reached. Try again in a moment.")
-    with transaction.atomic():
-        row = CustomInvoice.objects.create(
-            project=consumer.project,
-            consumer=consumer,
-            currency=currency,
-            lines=list(lines),
-            days_until_due=days_until_due,
-            memo=memo,
-            po_number=po_number,
-            created_by=actor,
-            next_look_at=clock() + LATER,
-        )
-        _record(row, "draft", actor, reason)
+    return advance(row=_write(consumer, wish, actor, reason, clock()), clock=clock)
+
+
+@transaction.atomic
+def _write(
+    consumer: Consumer, wish: InvoiceWish, actor: str, reason: str, at: datetime
+) -> CustomInvoice:
+    """The row of the wish: a new one, or the one that the first click made."""
+    # One after another for each consumer, so that the second click sees the first one's row.
+    list(Consumer.objects.select_for_update(of=("self",), no_key=True).filter(pk=consumer.pk))
+    known = _twin(consumer, wish, at)
+    if known is not None:
+        return known
+    row = CustomInvoice.objects.create(
+        project=consumer.project,
+        consumer=consumer,
+        created_by=actor,
+        wish=wish.key,
+        content_hash=_hash(wish),
+        next_look_at=at + LATER,
+        created_at=at,
+        **wish.content,
+    )
+    _record(row, "draft", actor, reason)
+    return row
+
+
+def _twin(consumer: Consumer, wish: InvoiceWish, at: datetime) -> CustomInvoice | None:
+    rows = CustomInvoice.objects.filter(project=consumer.project)
+    if not wish.key:
+        recent = rows.filter(consumer=consumer, wish="", created_at__gt=at - TWIN_WINDOW)
+        live = recent.exclude(state__in=OVER).filter(content_hash=_hash(wish))
+        return live.order_by("-pk").first()
+    known = rows.filter(wish=wish.key).first()
+    if known is not None and (known.consumer_id, known.content_hash) != (consumer.pk, _hash(wish)):
+        raise IdempotencyConflict(f"This form made {known} before. Open the page anew.")
+    return known
+
+
+def _hash(wish: InvoiceWish) -> str:
+    return hashlib.sha256(json.dumps(wish.content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_wish(consumer: Consumer, wish: InvoiceWish) -> None:
+    if not 1 <= len(wish.lines) <= MOST_LINES:
+        raise InvalidInput(f"An invoice has 1 to {MOST_LINES} lines.")
+    for line in wish.lines:
+        _check_price(consumer, wish.currency, line)
+        if wish.automatic_tax and line.get("taxes"):
+            raise InvalidInput("Name taxes, or let Stripe find them by automatic_tax; not both.")
+
+
+def revise(
+    *, row: CustomInvoice, wish: InvoiceWish, actor: str, reason: str, clock: Clock
+) -> CustomInvoice:
+    """Let another draft take its place, under the same id of ours; Stripe's changes."""
+    _check_wish(row.consumer, wish)
+    _begin(
+        row,
+        CustomState.REVISING,
+        (CustomState.DRAFT, CustomState.FAILED),
+        actor,
+        reason,
+        clock(),
+        revision=wish.content,
+        content_hash=_hash(wish),
+    )
     return advance(row=row, clock=clock)
 
 
@@ -121,9 +198,10 @@ def _begin(
     actor: str,
     reason: str,
     at: datetime,
+    **more: Any,
 ) -> None:
     begun = CustomInvoice.objects.filter(pk=row.pk, state__in=allowed).update(
-        state=state, operation=None, problem="", next_look_at=at + LATER
+        state=state, operation=None, problem="", next_look_at=at + LATER, **more
     )
     if not begun:
         row.refresh_from_db(fields=["state"])
@@ -181,135 +259,22 @@ def _next_step(row: CustomInvoice, at: datetime) -> Operation | None:
     if done is not None and done.state == OperationState.FAILED:
         _fail(held, done.error)
         return None
-    wanted = _STEPS[CustomState(held.state)](held, done)
+    wanted = STEPS[CustomState(held.state)](held, done, at)
     if wanted is None:
         held.operation = None
+    elif isinstance(wanted, Operation):
+        held.operation = wanted
     else:
         held.operation = want(project=held.project, actor=held.created_by, at=at, **wanted)
-    held.save(update_fields=["state", "operation", "stripe_invoice_id"])
+    held.save(update_fields=["state", "operation", "stripe_invoice_id", "revision", *CONTENT])
     return held.operation
 
 
 def _fail(held: CustomInvoice, problem: str) -> None:
-    """A refused draft ends it; a refused act leaves it as it was."""
+    """A refused draft ends it, and may be revised; a refused act leaves it as it was."""
     before = CustomState.DRAFT
     if held.operation is not None and held.operation.kind == OperationKind.VOID_INVOICE:
         before = CustomState.SENT
     held.state = CustomState.FAILED if held.state == CustomState.DRAFTING else before
-    held.problem, held.operation = problem, None
-    held.save(update_fields=["state", "problem", "operation"])
-
-
-def _draft(held: CustomInvoice, done: Operation | None) -> dict[str, Any] | None:
-    if done is None:
-        return {
-            "kind": OperationKind.CREATE_INVOICE,
-            "path": "/v1/invoices",
-            "params": _draft_params(held),
-            "subject": held.public_id,
-        }
-    if done.kind == OperationKind.CREATE_INVOICE:
-        held.stripe_invoice_id = done.stripe_object_id
-        return _act(held, OperationKind.ADD_INVOICE_LINES, "/add_lines", _lines_params(held))
-    held.state = CustomState.DRAFT
-    return None
-
-
-def _draft_params(held: CustomInvoice) -> dict[str, Any]:
-    params: dict[str, Any] = {
-        "customer": held.consumer.stripe_customer.stripe_customer_id,
-        "currency": held.currency,
-        "collection_method": "send_invoice",
-        "days_until_due": held.days_until_due,
-        "auto_advance": False,
-        "pending_invoice_items_behavior": "exclude",
-    }
-    if held.memo:
-        params["description"] = held.memo
-    if held.po_number:
-        params["custom_fields"] = [{"name": "PO number", "value": held.po_number}]
-    return params
-
-
-def _lines_params(held: CustomInvoice) -> dict[str, Any]:
-    """All lines in one call: they are on the invoice together or not at all."""
-    lines = [_line_params(line, held.currency) for line in held.lines]
-    return {"lines": lines, "invoice_metadata": {MARK: held.public_id}}
-
-
-def _line_params(line: dict[str, Any], currency: str) -> dict[str, Any]:
-    if "price_id" in line:
-        return {"pricing": {"price": line["price_id"]}, "quantity": line["quantity"]}
-    priced = {
-        "currency": currency,
-        "unit_amount": line["unit_amount_minor"],
-        "product_data": {"name": line["description"]},
-    }
-    return {
-        "description": line["description"],
-        "quantity": line["quantity"],
-        "price_data": priced,
-    }
-
-
-def _send(held: CustomInvoice, done: Operation | None) -> dict[str, Any] | None:
-    if done is None:
-        return _act(held, OperationKind.SEND_INVOICE, "/send", {})
-    held.state = CustomState.SENT
-    return None
-
-
-def _withdraw(held: CustomInvoice, done: Operation | None) -> dict[str, Any] | None:
-    if done is not None:
-        held.state = CustomState.WITHDRAWN
-        # A deleted draft is nowhere any more.
-        drafts = Invoice.objects.filter(status="draft", project=held.project)
-        if done.kind == OperationKind.DELETE_INVOICE:
-            drafts.filter(stripe_invoice_id=held.stripe_invoice_id).delete()
-        return None
-    sent = Operation.objects.filter(
-        kind=OperationKind.SEND_INVOICE,
-        subject=held.stripe_invoice_id,
-        state=OperationState.DONE,
-    )
-    if sent.exists():
-        return _act(held, OperationKind.VOID_INVOICE, "/void", {})
-    return {**_act(held, OperationKind.DELETE_INVOICE, "", {}), "method": "delete"}
-
-
-def _act(
-    held: CustomInvoice, kind: OperationKind, path_end: str, params: dict[str, Any]
-) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "path": f"/v1/invoices/{held.stripe_invoice_id}{path_end}",
-        "params": params,
-        "subject": held.stripe_invoice_id,
-    }
-
-
-_STEPS = {
-    CustomState.DRAFTING: _draft,
-    CustomState.SENDING: _send,
-    CustomState.WITHDRAWING: _withdraw,
-}
-
-
-def find_lines(operation: Operation) -> Object | None:
-    """The invoice if its lines are on it already."""
-    found = gateway.read(f"/v1/invoices/{operation.subject}")
-    wanted = operation.params["invoice_metadata"][MARK]
-    return found if (found["metadata"] or {}).get(MARK) == wanted else None
-
-
-def find_sent(operation: Operation) -> Object | None:
-    found = gateway.read(f"/v1/invoices/{operation.subject}")
-    return found if found["status"] != "draft" else None
-
-
-def find_deleted(operation: Operation) -> Object | None:
-    try:
-        found = gateway.read(f"/v1/invoices/{operation.subject}")
-    except gateway.StripeMissing:
-        return {"id": operation.subject, "deleted": True}
-    return found if found.get("deleted") else None
+    held.problem, held.operation, held.revision = problem, None, None
+    held.save(update_fields=["state", "problem", "operation", "revision"])

@@ -5,7 +5,7 @@ A payment that surely was not sent is not sent later, when nobody waits for it a
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from billing.gateway import Object
 from billing.models import Invoice, Operation, OperationKind, OperationState, StripeCustomer
 from billing.operations import run_operation, want
 from billing.shapes import invoice_intents
+from billing.snapshot import Touched
 from billing.sync import NotOurs, sync_customer
 from config.errors import Conflict, DomainError, Unavailable
 from keystore import audit
@@ -158,6 +159,10 @@ def _follow(invoice: Invoice, clock: Clock) -> None:
 
 
 def follow_invoice(*, consumer: Consumer, stripe_invoice_id: str, clock: Clock) -> None:
+    follow_customer(consumer=consumer, touched=[("invoice", stripe_invoice_id)], clock=clock)
+
+
+def follow_customer(*, consumer: Consumer, touched: Sequence[Touched], clock: Clock) -> None:
     """Access is right when the answer leaves; while Stripe is away the event brings it."""
     holder = StripeCustomer.objects.filter(consumer=consumer).first()
     if holder is None:
@@ -166,7 +171,7 @@ def follow_invoice(*, consumer: Consumer, stripe_invoice_id: str, clock: Clock) 
         sync_customer(
             stripe_customer_id=holder.stripe_customer_id,
             clock=clock,
-            touched=[("invoice", stripe_invoice_id)],
+            touched=touched,
         )
 
 

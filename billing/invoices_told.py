@@ -8,6 +8,7 @@ from billing import gateway, mirror
 from billing.gateway import Object
 from billing.models import Invoice, Payment
 from billing.shapes import instant, invoice_tax_minor, ref
+from billing.tax_rates import names_of
 from config.errors import InvalidInput, NotFound, Unavailable
 from keystore.models import Consumer, Project
 
@@ -44,12 +45,17 @@ def issued(rows: Any) -> Any:
     return rows.exclude(status="draft")
 
 
+def invoices_by_id(stripe_ids: Iterable[str]) -> Iterable[Invoice]:
+    return Invoice.objects.filter(stripe_invoice_id__in=list(stripe_ids))
+
+
 def tell_all(rows: Iterable[Invoice]) -> list[dict[str, Any]]:
     return [_told(row) for row in rows]
 
 
 def _told(row: Invoice) -> dict[str, Any]:
-    due = 0 if row.status in ("paid", "void") else max(row.total_minor - row.paid_minor, 0)
+    left = row.total_minor - row.paid_minor - row.credited_minor
+    due = 0 if row.status in ("paid", "void") else max(left, 0)
     return {
         "id": row.stripe_invoice_id,
         "number": row.number or None,
@@ -62,6 +68,7 @@ def _told(row: Invoice) -> dict[str, Any]:
         "total_minor": row.total_minor,
         "tax_minor": row.tax_minor,
         "paid_minor": row.paid_minor,
+        "credited_minor": row.credited_minor,
         "due_minor": due,
         "currency": row.currency,
         "due_at": row.due_at,
@@ -82,6 +89,7 @@ def tell_one(row: Invoice) -> dict[str, Any]:
     except (Unavailable, gateway.StripeMissing):
         found, live = mirror.invoice_seen(stripe_invoice_id=row.stripe_invoice_id), False
     told = {**_told(row), **(_live(found) if found else {})}
+    told["taxes"] = _taxes(row, found or {})
     page = _first_lines(row, found or {}, live)
     paid = Payment.objects.filter(stripe_invoice_id=row.stripe_invoice_id, project=row.project_id)
     return {
@@ -121,6 +129,26 @@ def _live(found: Object) -> dict[str, Any]:
     }
 
 
+def _taxes(row: Invoice, found: Object) -> list[dict[str, Any]]:
+    """The sums by rate; a name where the rate was named here."""
+    sums = [(tax, (tax["tax_rate_details"] or {}).get("tax_rate", "")) for tax in _sums(found)]
+    names = names_of(project=row.project, stripe_ids=[rate for _, rate in sums])
+    return [
+        {
+            "tax_rate_id": rate or None,
+            "name": names[rate].name if rate in names else None,
+            "percentage": f"{names[rate].percentage.normalize():f}" if rate in names else None,
+            "inclusive": tax["tax_behavior"] == "inclusive",
+            "amount_minor": tax["amount"],
+        }
+        for tax, rate in sums
+    ]
+
+
+def _sums(found: Object) -> list[Object]:
+    return found.get("total_taxes") or []
+
+
 def _line(found: Object) -> dict[str, Any]:
     details = (found.get("pricing") or {}).get("price_details") or {}
     return {
@@ -128,6 +156,7 @@ def _line(found: Object) -> dict[str, Any]:
         "description": found["description"],
         "quantity": found["quantity"],
         "amount_minor": found["amount"],
+        "tax_minor": sum(tax["amount"] for tax in found.get("taxes") or []),
         "currency": found["currency"],
         "price_id": ref(details.get("price")) or None,
         "period_start": instant(found["period"]["start"]),

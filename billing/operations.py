@@ -45,6 +45,7 @@ UNMARKED = (
     OperationKind.GIVE_UP_INVOICE,
     OperationKind.ADD_INVOICE_LINES,
     OperationKind.SEND_INVOICE,
+    OperationKind.VOID_CREDIT_NOTE,
 )
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from billing.credits import given_otherwise_minor
 from billing.models import Dispute, Operation, OperationKind, Payment, RefundLimit, RefundRequest
 from billing.models.operations import OPEN_STATES
 from billing.models.refund_requests import OPEN_REQUESTS
@@ -27,7 +28,9 @@ class RefundBlocked(Conflict):
 
 
 def left_minor(payment: Payment) -> int:
-    return payment.captured_minor - payment.refunded_minor
+    """What neither refunds nor credit notes gave back."""
+    left = payment.captured_minor - payment.refunded_minor - given_otherwise_minor(payment)
+    return max(left, 0)
 
 
 def refuse_amount(*, payment: Payment, amount_minor: int) -> None:
@@ -60,7 +63,7 @@ def _blocks(payment: Payment, apart_from: RefundRequest | None) -> Iterator[str]
         yield f"This payment is {payment.status}: there is nothing to give back."
     elif left_minor(payment) <= 0:
         yield "All of this payment was given back before."
-    yield from _disputes(payment)
+    yield from disputes_of(payment)
     others = RefundRequest.objects.filter(payment=payment, state__in=OPEN_REQUESTS)
     if apart_from is not None:
         others = others.exclude(pk=apart_from.pk)
@@ -69,6 +72,11 @@ def _blocks(payment: Payment, apart_from: RefundRequest | None) -> Iterator[str]
         yield f"Request {open_one} by {open_one.requested_by} is {open_one.state}: end it first."
     elif _is_refund_under_way(payment):
         yield "An earlier refund of this payment has no outcome yet. Wait for it, then try again."
+
+
+def disputes_of(payment: Payment) -> list[str]:
+    """The disputes in which the bank took the money back itself, each in a sentence."""
+    return list(_disputes(payment))
 
 
 def _disputes(payment: Payment) -> Iterator[str]:

@@ -15,6 +15,8 @@ from billing.money import shown
 from config.errors import Conflict
 from keystore.models import Project
 
+APPS = "Apps"  # a role that nobody holds: its budgets are those of the apps
+
 
 class BudgetSpent(Conflict):
     """No role of the person has that much left this month."""
@@ -38,9 +40,10 @@ def room_of(*, person: User, project: Project, currency: str, at: datetime) -> R
 
 @transaction.atomic
 def take_budget(
-    *, person: User, project: Project, currency: str, amount_minor: int, at: datetime
+    *, person: User | None, project: Project, currency: str, amount_minor: int, at: datetime
 ) -> RefundBudgetUse | None:
-    """Take the amount from the most generous budget; None where no cap applies.
+    """Take the amount from the most generous budget; None where no cap applies. `person` None: an
+    app asks, which spends the budget of the role "Apps".
 
     Raises BudgetSpent. One conditional update: many at once never take more than there is.
     """
@@ -73,7 +76,7 @@ def give_back_budget(request: RefundRequest) -> None:
         request.budget_use = None
 
 
-def _rooms(person: User, project: Project, currency: str, at: datetime) -> list[Room]:
+def _rooms(person: User | None, project: Project, currency: str, at: datetime) -> list[Room]:
     """Empty: no cap. So it is for whoever holds a refunding role that has no budget."""
     roles = list(_refunding_roles(person))
     budgets = RefundBudget.objects.filter(project=project, currency=currency, role__in=roles)
@@ -88,7 +91,9 @@ def _rooms(person: User, project: Project, currency: str, at: datetime) -> list[
     return [Room(budget, budget.monthly_minor - used.get(budget.pk, 0)) for budget in found]
 
 
-def _refunding_roles(person: User) -> QuerySet[Group]:
+def _refunding_roles(person: User | None) -> QuerySet[Group]:
+    if person is None:
+        return Group.objects.filter(name=APPS)
     return person.groups.filter(
         permissions__codename="refund_payment", permissions__content_type__app_label="billing"
     ).distinct()

@@ -15,6 +15,7 @@ from billing import refund_blocks
 from billing.models import (
     AfterRefund,
     Payment,
+    RefundBudgetUse,
     RefundRequest,
     RequestState,
 )
@@ -77,21 +78,42 @@ def request_refund(
     nothing was changed.
     """
     _require(person, ASK)
+    return _request(payment, wish, actor_of(person), person, at)
+
+
+@transaction.atomic
+def request_refund_for_app(
+    *, payment: Payment, wish: RefundWish, app: str, at: datetime
+) -> RefundRequest:
+    """The same for an app that its key lets do so; the budget of the role "Apps" is taken."""
+    return _request(payment, wish, app, None, at)
+
+
+def _request(
+    payment: Payment, wish: RefundWish, asker: str, person: User | None, at: datetime
+) -> RefundRequest:
     locked = _lock(payment)
     known = RefundRequest.objects.filter(wish=wish.key).first()
     if known is not None:
-        return _same(known, locked, wish, person)
+        return _same(known, locked, wish, asker)
     bought = paid_for(locked)
     _refuse_odd(wish, bought)
     refund_blocks.refuse_blocked(payment=locked)
     refund_blocks.refuse_amount(payment=locked, amount_minor=wish.amount_minor)
     why = refund_blocks.approval_reason(
-        payment=locked, amount_minor=wish.amount_minor, asker=actor_of(person), at=at
+        payment=locked, amount_minor=wish.amount_minor, asker=asker, at=at
     )
-    request = _write(locked, wish, bought, person, waits=bool(why), at=at)
-    _record(request, "refund.request", actor_of(person), wish.reason, why_second_person=why)
+    use = take_budget(
+        person=person,
+        project=locked.project,
+        currency=locked.currency,
+        amount_minor=wish.amount_minor,
+        at=at,
+    )
+    request = _write(locked, wish, bought, asker, use, waits=bool(why), at=at)
+    _record(request, "refund.request", asker, wish.reason, why_second_person=why)
     if not why:
-        _begin(request, actor_of(person), at)
+        _begin(request, asker, at)
     return request
 
 
@@ -157,6 +179,8 @@ def _require(person: User, permission: str) -> None:
 
 
 def _require_asker(request: RefundRequest) -> None:
+    if not request.requested_by.startswith("staff:"):
+        return  # an app, which may ask as long as its key lets it
     name = request.requested_by.removeprefix("staff:")
     asker = User.objects.filter(username=name).first()
     if asker is None or not asker.has_perm(ASK):
@@ -180,9 +204,9 @@ def _lock_request(request: RefundRequest) -> RefundRequest:
     return row
 
 
-def _same(known: RefundRequest, payment: Payment, wish: RefundWish, person: User) -> RefundRequest:
+def _same(known: RefundRequest, payment: Payment, wish: RefundWish, asker: str) -> RefundRequest:
     asked = (known.payment_id, known.requested_by, _wish_of(known))
-    if asked != (payment.pk, actor_of(person), wish):
+    if asked != (payment.pk, asker, wish):
         raise IdempotencyConflict(f"This form made request {known} before. Open the page anew.")
     return known
 
@@ -220,18 +244,12 @@ def _write(
     payment: Payment,
     wish: RefundWish,
     bought: PaidFor,
-    person: User,
+    asker: str,
+    use: RefundBudgetUse | None,
     *,
     waits: bool,
     at: datetime,
 ) -> RefundRequest:
-    use = take_budget(
-        person=person,
-        project=payment.project,
-        currency=payment.currency,
-        amount_minor=wish.amount_minor,
-        at=at,
-    )
     return RefundRequest.objects.create(
         project=payment.project,
         consumer=payment.consumer,
@@ -246,7 +264,7 @@ def _write(
         subscription=bought.subscription,
         wish=wish.key,
         state=RequestState.AWAITING if waits else RequestState.RUNNING,
-        requested_by=actor_of(person),
+        requested_by=asker,
         expires_at=at + _approval_time(payment) if waits else None,
         budget_use=use,
         next_attempt_at=at,

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import F
 
+from billing.credits import given_otherwise_minor
 from billing.gateway import Object
 from billing.ledger import recount_refunds, refund_status
 from billing.models import (
@@ -104,13 +105,18 @@ def _record(refund: Refund, actor: str) -> None:
 
 
 def _hold(payment: Payment, amount_minor: int) -> None:
-    """Take the amount from what is left, in one statement that cannot take too much."""
+    """Take the amount from what is left, in one statement that cannot take too much.
+
+    The lock is also what credit notes of its invoice take first.
+    """
+    locked = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
+    otherwise = given_otherwise_minor(locked)
     held = Payment.objects.filter(
-        pk=payment.pk, captured_minor__gte=F("refunded_minor") + amount_minor
+        pk=payment.pk, captured_minor__gte=F("refunded_minor") + amount_minor + otherwise
     ).update(refunded_minor=F("refunded_minor") + amount_minor)
     if not held:
         payment.refresh_from_db()
-        left = payment.captured_minor - payment.refunded_minor
+        left = max(payment.captured_minor - payment.refunded_minor - otherwise, 0)
         raise RefundTooLarge(
             f"Only {left} {payment.currency} (in its smallest unit) is left to give back."
         )

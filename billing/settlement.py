@@ -4,13 +4,15 @@ from billing import (
     cards,
     catalog,
     checkout,
-    custom_invoices,
+    credit_note_steps,
+    custom_steps,
     customers,
     direct,
     invoice_desk,
     overrides,
     refunds,
     subscriptions,
+    tax_rates,
 )
 from billing.market import creators, payouts
 from billing.models import Operation, OperationKind
@@ -175,11 +177,27 @@ def _of_invoices() -> dict[OperationKind, Kind]:
     found = {
         OperationKind.PAY_INVOICE: invoice_desk.find_paid,
         OperationKind.GIVE_UP_INVOICE: invoice_desk.find_given_up,
-        OperationKind.ADD_INVOICE_LINES: custom_invoices.find_lines,
-        OperationKind.SEND_INVOICE: custom_invoices.find_sent,
-        OperationKind.DELETE_INVOICE: custom_invoices.find_deleted,
+        OperationKind.ADD_INVOICE_LINES: custom_steps.find_lines,
+        OperationKind.SEND_INVOICE: custom_steps.find_sent,
+        OperationKind.VOID_CREDIT_NOTE: credit_note_steps.find_voided,
+        OperationKind.DELETE_INVOICE: custom_steps.find_deleted,
         OperationKind.CREATE_INVOICE: lambda operation: find_by_mark(
             "/v1/invoices", operation, customer=operation.params["customer"]
         ),
     }
-    return {kind: Kind(settle=_nothing, fail=_nothing, find=find) for kind, find in found.items()}
+    told = {
+        OperationKind.CREATE_CREDIT_NOTE: Kind(
+            settle=credit_note_steps.settle_credit_note,
+            fail=credit_note_steps.fail_credit_note,
+            find=lambda operation: find_by_mark(
+                "/v1/credit_notes", operation, invoice=operation.params["invoice"]
+            ),
+        ),
+        OperationKind.CREATE_TAX_RATE: Kind(
+            settle=tax_rates.settle_rate,
+            fail=_nothing,  # the invoice that wanted it says why
+            find=lambda operation: find_by_mark("/v1/tax_rates", operation),
+        ),
+    }
+    kinds = {kind: Kind(settle=_nothing, fail=_nothing, find=find) for kind, find in found.items()}
+    return {**kinds, **told}

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from billing import (
+    credit_note_steps,
     custom_invoices,
     inbox,
     invariants,
@@ -108,6 +109,12 @@ def carry_out_scheduled() -> int:
 def work_custom_invoices() -> int:
     """Go on with invoices written by hand whose next step an outage delayed."""
     return custom_invoices.work_custom_invoices(clock=now)
+
+
+@shared_task
+def work_credit_notes() -> int:
+    """Go on with credit notes that wait for their refund or for Stripe."""
+    return credit_note_steps.work_credit_notes(clock=now)
 
 
 @shared_task

@@ -10,6 +10,13 @@ from billing.api.checkout import (
     CheckoutView,
     PublicCheckoutView,
 )
+from billing.api.credit_notes import (
+    CreditNotePreviewView,
+    CreditNotesView,
+    CreditNoteView,
+    InvoiceCreditNotesView,
+    VoidCreditNoteView,
+)
 from billing.api.custom_invoices import (
     CustomInvoicesView,
     CustomInvoiceView,
@@ -49,6 +56,7 @@ CREATOR = "api/v1/creators/<str:creator_id>"
 API = "api/v1/apis/<str:api_id>"
 SUBSCRIPTION = "api/v1/subscriptions/<str:subscription_id>"
 INVOICE = "api/v1/invoices/<str:invoice_id>"
+CREDIT_NOTE = "api/v1/credit-notes/<str:note_id>"
 CUSTOM_INVOICE = "api/v1/custom-invoices/<str:custom_id>"
 PAYMENT_METHOD = "api/v1/payment-methods/<str:payment_method_id>"
 OWN = "dashboard/subscriptions/<str:subscription_id>"
@@ -108,6 +116,11 @@ urlpatterns = [
     path(f"{INVOICE}/pay", PayInvoiceView.as_view()),
     path(f"{INVOICE}/void", VoidInvoiceView.as_view()),
     path(f"{INVOICE}/uncollectible", GiveUpInvoiceView.as_view()),
+    path(f"{INVOICE}/credit-notes", InvoiceCreditNotesView.as_view()),
+    path(f"{INVOICE}/credit-notes/preview", CreditNotePreviewView.as_view()),
+    path("api/v1/credit-notes", CreditNotesView.as_view()),
+    path(CREDIT_NOTE, CreditNoteView.as_view()),
+    path(f"{CREDIT_NOTE}/void", VoidCreditNoteView.as_view()),
     path("api/v1/custom-invoices", CustomInvoicesView.as_view()),
     path(CUSTOM_INVOICE, CustomInvoiceView.as_view()),
     path(f"{CUSTOM_INVOICE}/send", SendCustomInvoiceView.as_view()),

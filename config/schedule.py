@@ -17,6 +17,7 @@ BEAT: dict[str, float] = {
     "billing.tasks.sweep_checkouts": MINUTE,
     "billing.tasks.carry_out_scheduled": 15,
     "billing.tasks.work_custom_invoices": 30,
+    "billing.tasks.work_credit_notes": 15,
     "billing.tasks.mail_trials": MINUTE,
     "billing.tasks.work_dunning": MINUTE,
     "billing.tasks.fetch_missed_events": 5 * MINUTE,

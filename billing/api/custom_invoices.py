@@ -1,6 +1,8 @@
 """Invoices written by hand, over HTTP; for apps with the scope `invoices:write`."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -10,10 +12,12 @@ from rest_framework.response import Response
 
 from billing import custom_invoices, gateway
 from billing.api.subscription_shapes import ActRequest, Fields, example
-from billing.custom_invoices import CustomInvoiceNotFound
+from billing.custom_invoices import MOST_LINES, CustomInvoiceNotFound, InvoiceWish
+from billing.invoices_told import invoices_by_id
 from billing.models import CustomInvoice, CustomState
 from billing.models.custom_invoices import UNDER_WAY
 from billing.serializers import USER_ID_LENGTH
+from billing.tax_rates import Tax, named_tax, tax_at_stripe
 from config.clock import now
 from keystore.authentication import caller_of, consumer_acting, consumer_meant, project_named
 from keystore.idempotency import IdempotentWrites
@@ -22,13 +26,41 @@ from keystore.permissions import scope
 from keystore.serializers import Problem, checked
 
 WAIT_SECONDS = 12.0
-MOST_LINES = 250  # of one call at Stripe
 LARGEST_MINOR = 99_999_999
+MOST_TAXES = 5
 KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
 
 
-class CustomLine(Fields):
-    """Words and an amount, or a price of the project that is paid once."""
+class NamedTax(Fields):
+    """A rate of tax by its name; Stripe gets it when it is used for the first time."""
+
+    name = serializers.CharField(max_length=50)
+    percentage = serializers.DecimalField(
+        max_digits=7, decimal_places=4, min_value=Decimal(0), max_value=Decimal(100)
+    )
+    inclusive = serializers.BooleanField(
+        default=False, help_text="true: the prices hold it already."
+    )
+
+
+class Taxed(Fields):
+    """Which taxes apply: rates that Stripe has (txr_...), or named ones."""
+
+    tax_rates = serializers.ListField(
+        child=serializers.CharField(max_length=255), required=False, max_length=5
+    )
+    taxes = NamedTax(many=True, required=False)
+
+    def validate_taxes(self, taxes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if len(taxes) > MOST_TAXES:
+            raise serializers.ValidationError(f"Send up to {MOST_TAXES} taxes.")
+        return taxes
+
+
+class CustomLine(Taxed):
+    """Words and an amount, or a price of the project that is paid once. Taxes of a line stand in
+    place of those of the invoice.
+    """
 
     description = serializers.CharField(max_length=250, required=False)
     quantity = serializers.IntegerField(min_value=1, max_value=1_000_000, default=1)
@@ -56,13 +88,17 @@ class CustomLine(Fields):
     po_number="PO-17",
     lines=[{"description": "Enterprise, one year", "quantity": 1, "unit_amount_minor": 1200000}],
 )
-class CustomInvoiceRequest(ActRequest):
+class CustomInvoiceRequest(ActRequest, Taxed):
     user_id = serializers.CharField(max_length=USER_ID_LENGTH)
     currency = serializers.CharField(min_length=3, max_length=3)
     lines = CustomLine(many=True)
     days_until_due = serializers.IntegerField(min_value=0, max_value=365, default=30)
     memo = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
+    footer = serializers.CharField(max_length=1000, required=False, default="", allow_blank=True)
     po_number = serializers.CharField(max_length=140, required=False, default="", allow_blank=True)
+    automatic_tax = serializers.BooleanField(
+        required=False, help_text="Let Stripe Tax find the taxes; then name none."
+    )
     send = serializers.BooleanField(default=False, help_text="Send it at once.")
 
     def validate_currency(self, text: str) -> str:
@@ -76,21 +112,56 @@ class CustomInvoiceRequest(ActRequest):
         return [dict(line) for line in lines]
 
 
+class LineTaxShown(Fields):
+    name = serializers.CharField()
+    percentage = serializers.CharField()
+    inclusive = serializers.BooleanField()
+    tax_rate_id = serializers.CharField(required=False)
+
+
+class CustomLineShown(Fields):
+    description = serializers.CharField(required=False)
+    quantity = serializers.IntegerField()
+    unit_amount_minor = serializers.IntegerField(required=False)
+    price_id = serializers.CharField(required=False)
+    taxes = LineTaxShown(many=True, required=False)
+
+
 class CustomInvoiceShown(Fields):
     id = serializers.CharField(source="public_id", help_text="cin_...")
     state = serializers.ChoiceField(CustomState.choices)
     invoice_id = serializers.SerializerMethodField(help_text="in_...; null until Stripe has it.")
     user_id = serializers.CharField(source="consumer.external_id")
     currency = serializers.CharField()
-    lines = CustomLine(many=True)
+    lines = CustomLineShown(many=True)
+    total_minor = serializers.SerializerMethodField(help_text="As Stripe reckons it, or null yet.")
+    tax_minor = serializers.SerializerMethodField(help_text="Part of the total, or null yet.")
+    automatic_tax = serializers.BooleanField()
     days_until_due = serializers.IntegerField()
     memo = serializers.CharField()
+    footer = serializers.CharField()
     po_number = serializers.CharField()
     problem = serializers.CharField(help_text="Why Stripe refused; else empty.")
     created_at = serializers.DateTimeField()
 
     def get_invoice_id(self, row: CustomInvoice) -> str | None:
         return row.stripe_invoice_id or None
+
+    def get_total_minor(self, row: CustomInvoice) -> int | None:
+        return self._of(row, "total_minor")
+
+    def get_tax_minor(self, row: CustomInvoice) -> int | None:
+        return self._of(row, "tax_minor")
+
+    def _of(self, row: CustomInvoice, column: str) -> int | None:
+        invoice = row.stripe_invoice_id and self.context["invoices"].get(row.stripe_invoice_id)
+        return getattr(invoice, column) if invoice else None
+
+
+def _shown(rows: Sequence[CustomInvoice]) -> list[Any]:
+    ids = [row.stripe_invoice_id for row in rows if row.stripe_invoice_id]
+    invoices = {one.stripe_invoice_id: one for one in invoices_by_id(ids)}
+    return list(CustomInvoiceShown(rows, many=True, context={"invoices": invoices}).data)
 
 
 class CustomInvoiceList(Fields):
@@ -107,7 +178,12 @@ def _answer(row: CustomInvoice, *, made: bool = False) -> Response:
     if row.problem:
         raise gateway.StripeRefused(f"Stripe refused: {row.problem}", id=row.public_id)
     status = 202 if row.state in UNDER_WAY else 201 if made else 200
-    return Response(CustomInvoiceShown(row).data, status=status)
+    return Response(_shown([row])[0], status=status)
+
+
+def wish_key(actor: str, key: str) -> str:
+    """The app's own Idempotency-Key in a form that fits a column; "" without one."""
+    return f"{actor}:{hashlib.sha256(key.encode()).hexdigest()[:40]}" if key else ""
 
 
 def _rows(request: Request) -> Any:
@@ -121,6 +197,35 @@ def _find(request: Request, custom_id: str) -> CustomInvoice:
     if found is None:
         raise CustomInvoiceNotFound("There is no such invoice: look at the list.")
     return found  # type: ignore[no-any-return]
+
+
+def _wish(asked: dict[str, Any], key: str) -> InvoiceWish:
+    """Each line with its own taxes, or with those of the invoice."""
+    read: dict[str, Tax] = {}
+    common = _taxes(asked, read)
+    lines = [
+        {
+            **{name: value for name, value in line.items() if name not in ("taxes", "tax_rates")},
+            **({"taxes": taxes} if (taxes := _taxes(line, read) or common) else {}),
+        }
+        for line in asked["lines"]
+    ]
+    names = ("currency", "days_until_due", "memo", "footer", "po_number")
+    return InvoiceWish(
+        lines=lines,
+        automatic_tax=asked.get("automatic_tax", False),
+        key=key,
+        **{name: asked[name] for name in names},
+    )
+
+
+def _taxes(asked: dict[str, Any], read: dict[str, Tax]) -> list[Tax]:
+    """`read` keeps what Stripe said, for a rate is on many lines."""
+    for stripe_id in asked.get("tax_rates", []):
+        if stripe_id not in read:
+            read[stripe_id] = tax_at_stripe(stripe_id)
+    found = [read[stripe_id] for stripe_id in asked.get("tax_rates", [])]
+    return [*found, *(named_tax(**tax) for tax in asked.get("taxes", []))]
 
 
 class CustomInvoicesView(IdempotentWrites):
@@ -143,7 +248,7 @@ class CustomInvoicesView(IdempotentWrites):
             consumer = consumer_meant(request, user_id)
             rows = rows.filter(consumer=consumer) if consumer else rows.none()
         page = page_of(rows, request.query_params)
-        return Response(page.body(list(CustomInvoiceShown(page.rows, many=True).data)))
+        return Response(page.body(_shown(page.rows)))
 
     @extend_schema(
         summary="Write an invoice",
@@ -152,17 +257,23 @@ class CustomInvoicesView(IdempotentWrites):
         responses={201: CustomInvoiceShown, **ANSWERS},
     )
     def post(self, request: Request) -> Response:
-        """A draft that nobody sees yet, on net terms; with `send` it goes out at once."""
+        """A draft that nobody sees yet, on net terms; with `send` it goes out at once. The same
+        content for the same user within two minutes is the first one, unless each has an
+        Idempotency-Key of its own.
+        """
         asked = checked(CustomInvoiceRequest, request.data)
         project_named(request, asked)
         actor = caller_of(request).actor
-        wish = {
-            name: asked[name]
-            for name in ("currency", "lines", "days_until_due", "memo", "po_number", "reason")
-        }
         consumer = consumer_acting(request, asked["user_id"])
+        key = wish_key(actor, request.headers.get("Idempotency-Key", ""))
         with gateway.deadline(WAIT_SECONDS):
-            row = custom_invoices.draft_invoice(consumer=consumer, actor=actor, clock=now, **wish)
+            row = custom_invoices.draft_invoice(
+                consumer=consumer,
+                wish=_wish(asked, key),
+                actor=actor,
+                reason=asked["reason"],
+                clock=now,
+            )
             if asked["send"] and row.state == CustomState.DRAFT:
                 row = custom_invoices.send(row=row, actor=actor, reason=asked["reason"], clock=now)
         return _answer(row, made=True)
@@ -175,8 +286,8 @@ class CustomInvoiceView(IdempotentWrites):
         summary="An invoice written by hand", responses={200: CustomInvoiceShown, 404: Problem}
     )
     def get(self, request: Request, custom_id: str) -> Response:
-        """Its state and its lines; the amounts are those of GET /api/v1/invoices/{invoice_id}."""
-        return Response(CustomInvoiceShown(_find(request, custom_id)).data)
+        """Its state, lines and totals; taxes by rate in GET /api/v1/invoices/{invoice_id}."""
+        return Response(_shown([_find(request, custom_id)])[0])
 
 
 class CustomActView(IdempotentWrites):

@@ -17,6 +17,7 @@ class InvoiceShown(Fields):
     total_minor = serializers.IntegerField()
     tax_minor = serializers.IntegerField(help_text="Part of the total.")
     paid_minor = serializers.IntegerField()
+    credited_minor = serializers.IntegerField(help_text="Taken off by credit notes.")
     due_minor = serializers.IntegerField()
     currency = serializers.CharField()
     due_at = serializers.DateTimeField(allow_null=True, help_text="null: charged automatically.")
@@ -36,6 +37,7 @@ class InvoiceLineShown(Fields):
     description = serializers.CharField(allow_null=True)
     quantity = serializers.IntegerField(allow_null=True)
     amount_minor = serializers.IntegerField()
+    tax_minor = serializers.IntegerField(help_text="On top of the amount, or inside of it.")
     currency = serializers.CharField()
     price_id = serializers.CharField(allow_null=True)
     period_start = serializers.DateTimeField()
@@ -58,11 +60,20 @@ class InvoicePaymentShown(Fields):
     created_at = serializers.DateTimeField()
 
 
+class InvoiceTaxShown(Fields):
+    tax_rate_id = serializers.CharField(allow_null=True)
+    name = serializers.CharField(allow_null=True, help_text="null: not named here.")
+    percentage = serializers.CharField(allow_null=True)
+    inclusive = serializers.BooleanField(help_text="true: the prices hold it.")
+    amount_minor = serializers.IntegerField()
+
+
 class InvoiceDetail(InvoiceShown):
     subtotal_minor = serializers.IntegerField(required=False)
     period_start = serializers.DateTimeField(required=False)
     period_end = serializers.DateTimeField(required=False)
     memo = serializers.CharField(required=False, allow_null=True)
+    taxes = InvoiceTaxShown(many=True, help_text="The sums by rate.")
     lines = InvoiceLineList(help_text="The first ones; the rest from .../lines.")
     payments = InvoicePaymentShown(many=True)
     live = serializers.BooleanField(help_text="false: Stripe does not answer; as last seen.")

@@ -2,9 +2,10 @@
 
 from billing.models.catalog import BillingPolicy, Price, PriceKind
 from billing.models.checkout import Checkout, CheckoutMode, CheckoutState
+from billing.models.credit_notes import CreditNote, NoteStatus, SettledBy
 from billing.models.custom_invoices import CustomInvoice, CustomState
 from billing.models.dashboard import DashboardLink
-from billing.models.disputes import CreditNote, Dispute
+from billing.models.disputes import Dispute
 from billing.models.dunning import (
     CourseEnd,
     CourseState,
@@ -71,6 +72,7 @@ from billing.models.subscribing import (
     ScheduleState,
     TrialUse,
 )
+from billing.models.tax_rates import TaxRate
 from billing.models.usage import MeterLink, ReportKind, ReportState, UsageReport
 from billing.models.watch import EventSweep, InvariantCheck, StripeErrorCount
 
@@ -109,6 +111,7 @@ __all__ = [
     "ListedObject",
     "MarketPolicy",
     "MeterLink",
+    "NoteStatus",
     "OfferKind",
     "Operation",
     "OperationKind",
@@ -140,11 +143,13 @@ __all__ = [
     "RunState",
     "ScheduleState",
     "ScheduledChange",
+    "SettledBy",
     "StepKind",
     "StepState",
     "StripeCustomer",
     "StripeErrorCount",
     "Subscription",
+    "TaxRate",
     "TrialUse",
     "UsageReport",
 ]

@@ -1,10 +1,10 @@
-"""Money that a buyer's bank takes back, and invoices that are corrected downwards."""
+"""Money that a buyer's bank takes back."""
 
 from functools import partial
 
 from django.db import models
 
-from billing.models.projections import Invoice, Payment
+from billing.models.projections import Payment
 from keystore.ids import new_id
 from keystore.models import Consumer, Project
 
@@ -30,27 +30,3 @@ class Dispute(models.Model):
 
     def __str__(self) -> str:
         return self.stripe_dispute_id
-
-
-class CreditNote(models.Model):
-    """A Stripe credit note on one invoice. `status` is Stripe's own word: issued, void."""
-
-    public_id = models.CharField(max_length=40, unique=True, default=partial(new_id, "crn"))
-    project = models.ForeignKey(Project, models.PROTECT, related_name="credit_notes")
-    consumer = models.ForeignKey(Consumer, models.PROTECT, related_name="credit_notes")
-    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="credit_notes")
-    stripe_credit_note_id = models.CharField(max_length=255, unique=True)
-    number = models.CharField(max_length=100, blank=True)
-    status = models.CharField(max_length=20)
-    reason = models.CharField(max_length=60, blank=True)
-    amount_minor = models.BigIntegerField()
-    currency = models.CharField(max_length=3)
-    pdf_url = models.TextField(blank=True)
-    created_at = models.DateTimeField()
-    synced_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [models.Index(fields=["consumer", "created_at"], name="credit_note_by_consumer")]
-
-    def __str__(self) -> str:
-        return self.number or self.stripe_credit_note_id

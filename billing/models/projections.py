@@ -100,6 +100,8 @@ class Invoice(models.Model):
     # What is still owed, without credit. None: not read since this is kept
     remaining_minor = models.BigIntegerField(null=True)
     tax_minor = models.BigIntegerField(default=0)  # part of the total
+    # What credit notes take from the total, wanted ones included; set by conditional update.
+    credited_minor = models.BigIntegerField(default=0)
     due_at = models.DateTimeField(null=True)  # None: charged automatically
     hosted_url = models.TextField(blank=True)
     pdf_url = models.TextField(blank=True)
@@ -107,6 +109,18 @@ class Invoice(models.Model):
     synced_at = models.DateTimeField()
 
     class Meta:
+        permissions = [
+            ("collect_invoice", "Can collect an open invoice"),
+            ("close_invoice", "Can void, give up or settle an invoice elsewhere"),
+        ]
+        constraints = [
+            # The last line of defence: never credit more than was asked for.
+            models.CheckConstraint(
+                condition=Q(credited_minor=0)
+                | Q(credited_minor__gt=0) & Q(credited_minor__lte=F("total_minor")),
+                name="invoice_credits_within_total",
+            ),
+        ]
         indexes = [
             models.Index(fields=["consumer", "created_at"], name="invoice_by_consumer"),
             models.Index(fields=["number"], name="invoice_by_number"),  # support search

@@ -174,9 +174,9 @@ def send(call: Call) -> Object:
 @on("POST /v1/invoices/{id}/add_lines")
 def add_lines(call: Call) -> Object:
     invoice = call.store.get("invoice", call.id)
-    for line in call.params["lines"]:
-        given = {**line, "invoice": invoice["id"], "customer": invoice["customer"]}
-        create_item(replace(call, params=given))
+    whose = {"invoice": invoice["id"], "customer": invoice["customer"]}
+    items = [_new_item(replace(call, params={**line, **whose})) for line in call.params["lines"]]
+    _put_on(call, invoice, items)
     with call.sandbox.changing(invoice):
         merge_metadata(invoice, call.params.get("invoice_metadata"))
     return invoice
@@ -216,6 +216,22 @@ def confirmation_secret(sandbox: Sandbox, invoice: Object) -> Object | None:
 
 @on("POST /v1/invoiceitems")
 def create_item(call: Call) -> Object:
+    item = _new_item(call)
+    invoice = call.given("invoice", "invoice")
+    if invoice:
+        _put_on(call, invoice, [item])
+    return item
+
+
+def _put_on(call: Call, invoice: Object, items: list[Object]) -> None:
+    made = [invoices.item_line(item) for item in items]
+    invoices.write_lines(call.sandbox, invoice, [*invoice["lines"]["data"], *made])
+    invoices.claim_items(call.sandbox, invoice)
+    for line in made:
+        call.store.put(line)
+
+
+def _new_item(call: Call) -> Object:
     customer = call.given("customer", "customer")
     invoice = call.given("invoice", "invoice")
     if customer is None:
@@ -230,11 +246,6 @@ def create_item(call: Call) -> Object:
     item["tax_rates"] = _usable_rates(call, call.params.get("tax_rates"))
     call.store.put(item)
     call.sandbox.emit("invoiceitem.created", item)
-    if invoice:
-        lines = [*invoice["lines"]["data"], invoices.item_line(item)]
-        invoices.write_lines(call.sandbox, invoice, lines)
-        invoices.claim_items(call.sandbox, invoice)
-        call.store.put(lines[-1])
     return item
 
 

@@ -3,9 +3,21 @@
 import pytest
 
 from billing import gateway
-from billing.custom_invoices import draft_invoice, send, work_custom_invoices
+from billing.custom_invoices import (
+    CustomInvoiceState,
+    InvoiceWish,
+    draft_invoice,
+    revise,
+    send,
+    work_custom_invoices,
+)
+from billing.custom_totals import totals_of
+from billing.customers import ensure_customer
 from billing.models import CustomInvoice, Invoice
 from billing.operations import settle_due
+from config.errors import InvalidInput
+from tests.conftest import NOON
+from tests.together import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,18 +29,14 @@ LINES = [
 
 
 def wish(consumer, clock, **more):
-    asked = {
+    said = {"currency": "usd", "lines": LINES, "memo": "As agreed", "po_number": "PO-17"}
+    return {
         "consumer": consumer,
-        "currency": "usd",
-        "lines": LINES,
-        "days_until_due": 30,
-        "memo": "As agreed",
-        "po_number": "PO-17",
+        "wish": InvoiceWish(**{**said, **more}),
         "actor": "app:test",
         "reason": "Contract 17",
         "clock": clock,
     }
-    return {**asked, **more}
 
 
 def at_stripe():
@@ -135,3 +143,112 @@ def test_another_project_knows_nothing_of_it(api, mallory, clock):
         assert ask(f"{URL}/{row.public_id}{path}").status_code == 404
     row.refresh_from_db()
     assert row.state == "draft"
+
+
+VAT = {"name": "VAT", "percentage": "20", "inclusive": False}
+
+
+@pytest.mark.parametrize(
+    ("currency", "each", "percentage", "inclusive", "tax", "total"),
+    [
+        ("usd", 1000, "19", False, 570, 3570),
+        ("usd", 1000, "20", True, 500, 3000),
+        ("jpy", 335, "10", False, 101, 1106),  # 100.5 is rounded up
+        ("kwd", 12_340, "5", False, 1851, 38_871),
+    ],
+)
+def test_named_taxes_are_made_once_and_counted(
+    api, alice, stripe_world, currency, each, percentage, inclusive, tax, total
+):
+    named = {"name": "VAT", "percentage": percentage, "inclusive": inclusive}
+    line = {"description": "Seat", "quantity": 3, "unit_amount_minor": each, "taxes": [named]}
+    body = {"user_id": "alice", "currency": currency, "lines": [line]}
+
+    made = api.post(URL, body, format="json").json()
+    other = api.post(URL, {**body, "memo": "Another"}, format="json").json()
+
+    assert (made["total_minor"], made["tax_minor"]) == (total, tax)
+    assert totals_of([line]).total_minor == total
+    (rate,) = gateway.read_all("/v1/tax_rates")
+    told = api.get(f"/api/v1/invoices/{other['invoice_id']}").json()
+    assert told["taxes"] == [{**named, "tax_rate_id": rate["id"], "amount_minor": tax}]
+    assert told["lines"]["data"][0]["tax_minor"] == tax
+
+
+def test_rates_of_stripe_are_checked_before_they_are_used(api, alice, stripe_world):
+    given = {"display_name": "GST", "percentage": 10, "inclusive": False}
+    rate = gateway.write("/v1/tax_rates", given, idempotency_key="t:rate")["id"]
+    body = {"user_id": "alice", "currency": "usd", "lines": LINES, "tax_rates": [rate]}
+
+    assert api.post(URL, body, format="json").json()["tax_minor"] == 36_500
+    both = api.post(URL, {**body, "automatic_tax": True}, format="json")
+    gateway.write(f"/v1/tax_rates/{rate}", {"active": False}, idempotency_key="t:archive")
+    archived = api.post(URL, {**body, "memo": "Another"}, format="json")
+    unknown = api.post(URL, {**body, "tax_rates": ["txr_x"]}, format="json")
+    assert [one.status_code for one in (both, archived, unknown)] == [400, 400, 400]
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "server_error_after"])
+def test_a_rate_whose_answer_is_lost_is_made_once(alice, clock, kind):
+    clock.sandbox.faults.add("POST /v1/tax_rates", kind, times=1)
+    lines = [{**LINES[0], "taxes": [VAT]}]
+
+    row = draft_invoice(**wish(alice, clock, lines=lines))
+    assert row.state == "drafting"
+    clock.advance(minutes=6)
+    work_custom_invoices(clock=clock)
+
+    row.refresh_from_db()
+    assert (row.state, at_stripe()[0]["total"]) == ("draft", 432_000)
+    assert len(gateway.read_all("/v1/tax_rates")) == 1
+
+
+def test_five_hundred_lines_are_added_in_parts(alice, clock):
+    lines = [
+        {"description": f"Item {n}", "quantity": 1, "unit_amount_minor": 100} for n in range(500)
+    ]
+
+    row = draft_invoice(**wish(alice, clock, lines=lines))
+
+    (draft,) = at_stripe()
+    assert (row.state, draft["total"]) == ("draft", 50_000)
+    assert len(gateway.read_all(f"/v1/invoices/{draft['id']}/lines")) == 500
+    with pytest.raises(InvalidInput):
+        draft_invoice(**wish(alice, clock, lines=[*lines, lines[0]]))
+
+
+def test_a_double_click_is_one_invoice(api, alice, stripe_world):
+    ensure_customer(consumer=alice, actor="app:test", at=NOON)
+    body = {"user_id": "alice", "currency": "usd", "lines": LINES}
+
+    answers = at_once(lambda: api.post(URL, body, format="json"), times=4)
+
+    assert {answer.status_code for answer in answers} <= {201, 202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(at_stripe()) == 1
+    headers = {"HTTP_IDEMPOTENCY_KEY": "second-of-the-same"}
+    deliberate = [api.post(URL, body, format="json", **headers).json()["id"] for _ in range(2)]
+    assert len({*deliberate, answers[0].json()["id"]}) == 2
+
+
+def test_the_same_content_later_is_another_invoice(alice, clock):
+    first = draft_invoice(**wish(alice, clock))
+    clock.advance(minutes=3)
+
+    assert draft_invoice(**wish(alice, clock)).pk != first.pk
+
+
+def test_a_draft_is_revised_in_its_place(alice, clock):
+    row = draft_invoice(**wish(alice, clock))
+    clock.advance(seconds=1)
+    said = InvoiceWish(currency="eur", lines=LINES[1:], footer="Thank you")
+
+    row = revise(row=row, wish=said, actor="staff:sam", reason="Typo", clock=clock)
+
+    (draft,) = at_stripe()
+    assert (row.state, row.stripe_invoice_id) == ("draft", draft["id"])
+    assert (draft["currency"], draft["total"], draft["footer"]) == ("eur", 5_000, "Thank you")
+    assert [one.total_minor for one in Invoice.objects.all()] == [5_000]
+    row = send(row=row, actor="staff:sam", reason="", clock=clock)
+    with pytest.raises(CustomInvoiceState):
+        revise(row=row, wish=said, actor="staff:sam", reason="", clock=clock)
