@@ -85,8 +85,8 @@ def _after_refund(note: CreditNote, at: datetime) -> None:
     """The refund's end decides: with the money on its way the note is told to Stripe."""
     list(Invoice.objects.select_for_update(of=("self",)).filter(pk=note.invoice_id))
     rows = CreditNote.objects.select_for_update(of=("self",))
-    held = rows.select_related("project", "invoice", "refund_request__refund").get(pk=note.pk)
-    request = held.refund_request
+    held = rows.select_related("project", "invoice").get(pk=note.pk)
+    request = held.refund_request  # read after the lock: joined, it could be older
     assert request is not None
     if held.status != NoteStatus.REFUNDING or request.state in OPEN_REQUESTS:
         return

@@ -225,10 +225,10 @@ def market_named(journal, alice) -> dict[str, str]:
 
 
 def invoices_named(journal, alice) -> dict[str, str]:
-    from billing.models import CustomInvoice, Invoice
+    from billing.models import CreditNote, CustomInvoice, Invoice
 
     own = {"project": journal, "consumer": alice, "currency": "usd"}
-    Invoice.objects.create(
+    invoice = Invoice.objects.create(
         **own,
         stripe_invoice_id="in_canary",
         status="open",
@@ -240,7 +240,20 @@ def invoices_named(journal, alice) -> dict[str, str]:
     custom = CustomInvoice.objects.create(
         **own, lines=[], days_until_due=30, memo=CANARY, state="draft", created_by="x"
     )
-    return {"invoice_id": "in_canary", "custom_id": custom.public_id}
+    note = CreditNote.objects.create(
+        **own,
+        invoice=invoice,
+        stripe_credit_note_id="cn_canary",
+        status="issued",
+        memo=CANARY,
+        amount_minor=100,
+        created_at=NOON,
+    )
+    return {
+        "invoice_id": "in_canary",
+        "custom_id": custom.public_id,
+        "note_id": note.public_id,
+    }
 
 
 def usage_named(journal, alice) -> dict[str, str]:
