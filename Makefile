@@ -62,8 +62,9 @@ ci: ## What must pass before a change lands: lint, typecheck, test
 	@$(MAKE) --no-print-directory test
 
 explore: .venv/.ok ## Walk hundreds of orders, losses and repetitions of events (about an hour)
-	@$(call logged,explore,HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout 7200 \
-		tests/scenarios/test_events_property.py tests/scenarios/test_seeded_defects.py tests/races)
+	@$(call logged,explore,API_TRIES=20 HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout 7200 \
+		tests/scenarios/test_events_property.py tests/scenarios/test_seeded_defects.py tests/races \
+		tests/scenarios/test_api_clients.py)
 
 demo: .venv/.ok ## Put the demo data into the running stack again
 	@$(MANAGE) demo
@@ -93,7 +94,8 @@ requirements: .venv/.ok ## Pin requirements*.in into requirements*.txt again (ne
 PINNING := --universal --no-emit-index-url --no-header --no-annotate --python-version 3.11
 
 browser: ## Say which browser the browser tests will use
-	@found=$$(command -v chromium || command -v chromium-browser || command -v google-chrome); \
+	@found=$$(command -v chromium-headless-shell || command -v chromium || \
+		command -v chromium-browser || command -v google-chrome); \
 	if [ -n "$$found" ]; then echo "The browser tests use $$found."; else \
 	echo "No Chromium: the browser tests are skipped. Debian: apt-get install chromium"; fi
 

@@ -5,8 +5,10 @@ first, each in its own savepoint: a shape that dj-stripe cannot take is reported
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-from django.conf import settings
 from django.db import OperationalError, transaction
 from djstripe import models
 from djstripe.models.account import Account
@@ -58,7 +60,29 @@ def install() -> None:
 
 
 def _own_account(cls: type[Account], api_key: str) -> Account | None:
-    return cls.objects.filter(livemode=settings.STRIPE_LIVE_MODE).order_by("pk").first()
+    """The first that was ever copied: nothing is copied before it, connected ones come later.
+
+    dj-stripe asks for every object that it copies; within one `write` it is read once.
+    """
+    seen = _seen_account.get()
+    if seen:
+        return seen[0]
+    found = cls.objects.order_by("pk").first()
+    if seen is not None and found is not None:
+        seen.append(found)
+    return found
+
+
+_seen_account: ContextVar[list[Account] | None] = ContextVar("seen_account", default=None)
+
+
+@contextmanager
+def _one_account() -> Iterator[None]:
+    token = _seen_account.set([])
+    try:
+        yield
+    finally:
+        _seen_account.reset(token)
 
 
 def has_account() -> bool:
@@ -103,7 +127,7 @@ def write(objects: list[gateway.Object], recording: gateway.Recording) -> list[s
     """
     problems: list[str] = []
     known = [found for found in objects if found["object"] in MODELS and not found.get("deleted")]
-    with gateway.replaying(recording):
+    with gateway.replaying(recording), _one_account():
         for found in sorted(known, key=_place):
             problem = _copy(found, recording)
             if problem:

@@ -23,29 +23,43 @@ begin
     end loop;
 end $$;
 
-create function pristine.restore() returns void language plpgsql as $$
+-- Written out table by table, for a session keeps the plans of what is written out: looking into
+-- 300 empty tables takes it 2 ms, and 20 when each look is planned anew.
+do $$
 declare
     name text;
-    filled boolean;
-    sequence record;
+    is_kept boolean;
+    body text := '';
 begin
-    -- Without triggers: no foreign key decides the order, and ledgers that refuse DELETE allow it.
-    set local session_replication_role = replica;
-    for name in
-        select relname from pg_class
+    for name, is_kept in
+        select relname, to_regclass(format('pristine.%I', relname)) is not null from pg_class
         where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+        order by relname
     loop
-        execute format('select exists (select from public.%I)', name) into filled;
-        if filled then
-            execute format('delete from public.%I', name);
+        if is_kept then
+            body := body || format(
+                'if exists (table public.%1$I except table pristine.%1$I)'
+                ' or exists (table pristine.%1$I except table public.%1$I) then'
+                ' delete from public.%1$I; insert into public.%1$I table pristine.%1$I; end if;',
+                name
+            );
+        else
+            body := body || format(
+                'if exists (select from public.%1$I) then delete from public.%1$I; end if;', name
+            );
         end if;
     end loop;
-    for name in
-        select relname from pg_class
-        where relnamespace = 'pristine'::regnamespace and relkind = 'r' and relname <> 'sequences'
-    loop
-        execute format('insert into public.%I table pristine.%I', name, name);
-    end loop;
+    execute format(
+        'create function pristine.restore_rows() returns void language plpgsql as %L',
+        'begin ' || body || ' end'
+    );
+end $$;
+
+create function pristine.restore() returns void language plpgsql as $$
+declare
+    sequence record;
+begin
+    perform pristine.restore_rows();
     for sequence in
         select now.sequencename, was.start_value, was.last_value
         from pg_sequences now
@@ -58,6 +72,4 @@ begin
             sequence.last_value is not null
         );
     end loop;
-    -- `set local` lasts until the transaction ends; a caller may go on in it.
-    set local session_replication_role = origin;
 end $$;

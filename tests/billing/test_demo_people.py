@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import override_settings
 
 from billing import gateway
@@ -20,6 +19,7 @@ from keystore.selectors import find_key
 from sandbox import Sandbox
 from tests.billing.conftest import SharedClock
 from tests.conftest import NOON
+from tests.servers import restore
 
 pytestmark = pytest.mark.django_db
 ROWS = (Project, ApiKey, Consumer, Price, Subscription, Grant, Operation, User)
@@ -48,8 +48,7 @@ def demo(django_db_setup, django_db_blocker, tmp_path_factory):
         first, again = made(sandbox, Logins(path)), made(sandbox, Logins(path))
         yield SimpleNamespace(first=first, again=again)
         gateway.connect(None)
-        with connection.cursor() as cursor:
-            cursor.execute("select pristine.restore()")
+        restore()
 
 
 def test_the_examples_find_what_they_name(demo):

@@ -105,3 +105,17 @@ def test_the_mirror_of_a_new_customer_is_written_once(customer, pro_monthly, clo
 
     assert len(rounds) == 1
     assert (models.PaymentMethod.objects.count(), models.Product.objects.count()) == (1, 1)
+
+
+def test_our_account_is_read_once_and_owns_the_copies(customer, pro_monthly, clock, monkeypatch):
+    subscribe(customer, pro_monthly)
+    read, asked = gateway.read, []
+    monkeypatch.setattr(gateway, "read", lambda path, **more: asked.append(path) or read(path))
+
+    for _ in range(2):
+        sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock, full=True)
+
+    owner = models.Account.objects.get()
+    assert asked.count("/v1/account") == 1
+    kinds = [models.Customer, models.Subscription, models.Invoice, models.Charge]
+    assert [kind.objects.get().djstripe_owner_account for kind in kinds] == [owner] * 4

@@ -17,7 +17,7 @@ from tests.conftest import NOON
 from tests.metering.quota_cast import give, ledger_of, metered, sell
 from tests.together import at_once
 
-ROUNDS = int(os.environ.get("QUOTA_ROUNDS", "10"))
+ROUNDS = int(os.environ.get("QUOTA_ROUNDS", "4"))
 AT_ONCE = 30
 
 pytestmark = [

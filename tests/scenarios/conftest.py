@@ -2,14 +2,14 @@
 
 import pytest
 
+from tests.servers import restore
+
 APP_KEY = "sk_demo_space_journal"
 
 
 @pytest.fixture(scope="module")
 def demo(django_db_setup, django_db_blocker, tmp_path_factory):
     """Project 1, its app key, its catalogue and its people, as `make run` makes them."""
-    from django.db import connection
-
     from billing import gateway
     from billing.demo import build_demo
     from billing.demo_logins import Logins
@@ -22,8 +22,7 @@ def demo(django_db_setup, django_db_blocker, tmp_path_factory):
         build_demo(logins=Logins(tmp_path_factory.mktemp("demo") / "logins.env"), clock=now)
         yield sandbox
         gateway.connect(None)
-        with connection.cursor() as cursor:
-            cursor.execute("select pristine.restore()")
+        restore()
 
 
 @pytest.fixture

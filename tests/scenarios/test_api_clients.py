@@ -1,4 +1,9 @@
-"""A program that knows us by our schema alone and tries what fits it, and what just does not."""
+"""A program that knows us by our schema alone and tries what fits it, and what just does not.
+
+API_TRIES=20 tries longer (`make explore` does).
+"""
+
+import os
 
 import pytest
 import schemathesis
@@ -20,7 +25,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 TRIES = settings(
-    max_examples=4,
+    max_examples=int(os.environ.get("API_TRIES", "2")),
     deadline=None,
     derandomize=True,
     database=None,

@@ -12,6 +12,7 @@ from tests import template
 from tests.conftest import NOON
 from tests.faults.http import call
 from tests.gateways import Gateways, is_installed
+from tests.servers import restore
 
 pytestmark = [pytest.mark.slow]
 FORGED = {
@@ -49,8 +50,7 @@ def keys(django_db_setup, django_db_blocker):
         revoke_key(key=issued["revoked"].key, actor="system", reason="", at=NOON)
         connection.close()
         yield SimpleNamespace(**{name: one.plaintext for name, one in issued.items()})
-        with connection.cursor() as cursor:
-            cursor.execute("select pristine.restore()")
+        restore()
 
 
 @pytest.fixture(scope="module")

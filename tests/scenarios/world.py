@@ -13,8 +13,6 @@ from random import Random
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from django.db import connection
-
 from billing import gateway, inbox, missed, receipt, sweep
 from billing.checkout import Wish, fulfil_checkout, start_checkout
 from billing.customers import ensure_customer
@@ -38,6 +36,7 @@ from tests.billing.conftest import SharedClock, sell
 from tests.conftest import NOON
 from tests.scenarios.model import Given, Sold
 from tests.scenarios.picture import differences, rows
+from tests.servers import restore
 
 USERS = ("alice", "bob")
 SECRET = "whsec_tests_current"
@@ -52,8 +51,7 @@ class World:
     """`close` it when done: it is what `billing.gateway` reaches until then."""
 
     def __init__(self) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("select pristine.restore()")
+        restore()
         self.sandbox = Sandbox(frozen_at=NOON)
         gateway.connect(self.sandbox.http_client())
         self.clock = SharedClock(self.sandbox)
