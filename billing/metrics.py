@@ -12,6 +12,7 @@ from django.db.models import Count, Min, Q
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from billing.invariants import CHECKS
+from billing.market.stuck import stuck_payouts
 from billing.missed import latest_sweep, silence
 from billing.models import (
     Drift,
@@ -135,6 +136,11 @@ class FromDatabase:
         payouts = Payout.objects.filter(state__in=OPEN_PAYOUTS)
         counts = dict(payouts.values_list("state").annotate(n=Count("pk")).order_by())
         yield _by("latchkey_payouts", "Payouts under way", "state", OPEN_PAYOUTS, counts)
+        yield _gauge(
+            "latchkey_payouts_stuck",
+            "Payouts that are longer under way than Stripe and a bank take",
+            stuck_payouts(at=self.at).count(),
+        )
 
     def _jobs(self) -> Iterator[Metric]:
         schedule = settings.JOB_SCHEDULE

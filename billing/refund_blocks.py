@@ -101,16 +101,39 @@ def approval_reason(*, payment: Payment, amount_minor: int, asker: str, at: date
     """Why a second person must agree; "" when nobody need. Counted over all refunds of the
     payment, so that a large one cannot be given in small parts. `asker`: "" for nobody yet.
     """
-    limits = RefundLimit.objects.filter(project=payment.project_id, currency=payment.currency)
-    limit = limits.first()
+    return second_person_reason(
+        project_id=payment.project_id,
+        currency=payment.currency,
+        in_all_minor=payment.refunded_minor + amount_minor,
+        asker=asker,
+        words=("refund", "per payment"),
+        at=at,
+    )
+
+
+def second_person_reason(
+    *,
+    project_id: int,
+    currency: str,
+    in_all_minor: int,
+    asker: str,
+    words: tuple[str, str],
+    at: datetime,
+) -> str:
+    """The project's limit asked of any act that gives money away: "" below it. `words`: what the
+    act is called, and what the limit counts over.
+    """
+    act, each = words
+    limit = RefundLimit.objects.filter(project=project_id, currency=currency).first()
     if limit is None:
-        currency = payment.currency.upper()
-        return f"the project has no limit for {currency}, so every refund needs a second person"
+        return (
+            f"the project has no limit for {currency.upper()}, so every {act} needs a second person"
+        )
     above = limit.approval_above_minor
-    if payment.refunded_minor + amount_minor > above:
-        return f"above {shown(above, payment.currency)} per payment a second person must agree"
+    if in_all_minor > above:
+        return f"above {shown(above, currency)} {each} a second person must agree"
     if _has_moved(limit, asker, at):
-        return "whoever changed the limit within a day needs a second person for every refund"
+        return f"whoever changed the limit within a day needs a second person for every {act}"
     return ""
 
 

@@ -145,7 +145,9 @@ UNFOLD = {
                     _page("Listings", "inventory_2", "billing.apilisting"),
                     _page("Earnings", "savings", "billing.earning"),
                     _page("Payouts", "account_balance", "billing.payout"),
+                    _page("Adjustments", "exposure", "billing.adjustment"),
                     _page("Commissions", "percent", "billing.commission"),
+                    _page("Terms", "tune", "billing.marketpolicy"),
                 ],
             },
             {

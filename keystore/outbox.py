@@ -39,6 +39,8 @@ SUBJECTS = {
     "access": ("ended",),
     "refund": ("created", "updated", "failed"),
     "quota": ("warning", "exceeded"),
+    "creator": ("onboarded", "disabled"),
+    "payout": ("paid", "failed"),
     "key": ("created", "rotated", "disabled", "enabled", "revoked", "suspended"),
 }
 KINDS = tuple(f"{subject}.{event}" for subject, events in SUBJECTS.items() for event in events)

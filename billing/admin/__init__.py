@@ -1,6 +1,7 @@
 """What staff see and do: consumers, what they paid, what Stripe told us."""
 
 from billing.admin import (
+    adjustments,
     consumers,
     creators,
     drifts,
@@ -8,6 +9,7 @@ from billing.admin import (
     dunning_texts,
     grants,
     inbox,
+    market_terms,
     mirror,
     promises,
     reconciliation,
@@ -19,6 +21,7 @@ from billing.admin import (
 )
 
 __all__ = [
+    "adjustments",
     "consumers",
     "creators",
     "drifts",
@@ -26,6 +29,7 @@ __all__ = [
     "dunning_texts",
     "grants",
     "inbox",
+    "market_terms",
     "mirror",
     "promises",
     "reconciliation",

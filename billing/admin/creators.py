@@ -1,5 +1,6 @@
 """The marketplace: creators with their balances, what they list and earned, how they were paid."""
 
+import uuid
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -17,6 +18,7 @@ from unfold.widgets import (
 
 from billing.admin.sales import SaleAdmin
 from billing.market import desk
+from billing.market.adjustments import request_adjustment
 from billing.market.balances import balances_of, payable_of
 from billing.market.payouts import refusal_of, want_payout
 from billing.market.split import WHOLE
@@ -26,7 +28,8 @@ from billing.operations import run_operation
 from config.clock import now
 from keystore.admin.dialogs import ReasonDialog, carry_out
 from keystore.admin.filters import DayFilter
-from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, row_or_404
+from keystore.admin.pages import ReadOnlyAdmin, actor_of, holds, person_of, row_or_404
+from keystore.admin.stepup import StepUp
 
 SEE = "billing.view_creator"
 STATE_COLOURS = {
@@ -73,7 +76,8 @@ class PayDialog(CreatorDialog):
         )
 
 
-class AdjustDialog(CreatorDialog):
+class AdjustDialog(StepUp, CreatorDialog):
+    wish = forms.CharField(widget=forms.HiddenInput, max_length=60)
     currency = forms.RegexField(
         r"^[a-z]{3}\Z", widget=UnfoldAdminTextInputWidget, help_text="Lower-case: usd."
     )
@@ -82,6 +86,10 @@ class AdjustDialog(CreatorDialog):
         widget=UnfoldAdminTextInputWidget,
         help_text="Such as 12.50; with a minus it is taken from the balance.",
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["wish"].initial = f"admin:{uuid.uuid4()}"
 
     @property
     def amount_minor(self) -> int:
@@ -209,19 +217,28 @@ class CreatorAdmin(SaleAdmin):
         description="Adjust the balance",
         icon="exposure",
         permissions=["adjust"],
-        dialog={"title": "Adjust the balance", "form_class": AdjustDialog},
+        dialog={
+            "title": "Adjust the balance",
+            "description": "Above the project's limit for refunds, counted over 30 days of this "
+            "creator's adjustments, a second person must agree.",
+            "form_class": AdjustDialog,
+        },
     )
     def adjust(self, request: HttpRequest, form: AdjustDialog, object_id: str) -> HttpResponse:
         def deed() -> str:
-            line = desk.adjust(
+            row = request_adjustment(
                 creator=form.creator,
                 amount_minor=form.amount_minor,
                 currency=form.cleaned_data["currency"],
-                actor=actor_of(request),
+                wish=form.cleaned_data["wish"],
                 reason=form.reason,
+                person=person_of(request),
                 at=now(),
             )
-            return desk.told(line)
+            amount = shown(row.amount_minor, row.currency)
+            if row.earning is not None:
+                return f"{amount} is on the ledger as {row.earning}."
+            return f"{amount} waits for somebody else who may agree: nothing has moved."
 
         return carry_out(request, form, deed, back=_page(form.creator))
 
@@ -237,6 +254,7 @@ class CreatorAdmin(SaleAdmin):
         def deed() -> str:
             at = now()
             row = desk.set_commission(
+                project=form.creator.project,
                 creator=form.creator,
                 basis_points=form.cleaned_data["basis_points"],
                 effective_from=form.effective_from(at),

@@ -11,6 +11,8 @@ from django.urls import reverse
 
 from billing.models import (
     CourseState,
+    Adjustment,
+    AdjustmentState,
     Dispute,
     Drift,
     DriftState,
@@ -82,6 +84,8 @@ def _stripe_counts(at: datetime) -> Iterator[Count]:
 def _money_counts(at: datetime) -> Iterator[Count]:
     asked = RefundRequest.objects.filter(state=RequestState.AWAITING)
     yield _count("Refunds that need a second person", asked, "state__exact=awaiting")
+    changes = Adjustment.objects.filter(state=AdjustmentState.AWAITING)
+    yield _count("Adjustments that need a second person", changes, "state__exact=awaiting")
     disputes = Dispute.objects.filter(status__in=UNSETTLED_DISPUTES)
     unpaid = DunningCourse.objects.exclude(state=CourseState.CLOSED)
     failed = DunningStep.objects.filter(state="failed", taken_at__gte=at - SOON)

@@ -27,6 +27,7 @@ from billing.api.market_shapes import (
 )
 from billing.catalog_spec import Tier
 from billing.catalog_usage import plain
+from billing.market.by_dimension import earned_by_dimension
 from billing.market.listings import (
     ApiNotFound,
     apis_of,
@@ -224,7 +225,7 @@ def _csv(name: str, rows: Iterator[dict[str, Any]], columns: Iterable[str]) -> H
     )
 
 
-EARNINGS = (
+EARNINGS: tuple[str, ...] = (
     *("group", "currency", "sales_minor", "taken_back_minor", "tax_minor"),
     *("commission_minor", "stripe_fee_minor", "net_minor"),
 )
@@ -244,13 +245,20 @@ class ApiEarningsView(MarketView):
         },
     )
     def get(self, request: Request, api_id: str) -> HttpResponseBase:
-        """Totals per currency, and by day, plan or consumer; as CSV with `Accept: text/csv`."""
+        """Totals per currency, and by day, plan, consumer or a dimension of the usage; as CSV
+        with `Accept: text/csv`.
+        """
         query = checked(EarningsQuery, request.query_params)
         asked = asked_of(request, api_id, query)
-        rows = earned_by(asked, query["breakdown"] or "day", currency=query["currency"])
+        currency, columns = query["currency"], EARNINGS
+        if query["dimension"]:
+            rows = earned_by_dimension(asked, query["dimension"], currency=currency)
+            columns = (*EARNINGS, "not_split")
+        else:
+            rows = earned_by(asked, query["breakdown"] or "day", currency=currency)
         if request.accepted_renderer.format == "csv":
-            return _csv(f"earnings-{asked.api.code}", rows, EARNINGS)
-        totals = earned(asked, currency=query["currency"])
+            return _csv(f"earnings-{asked.api.code}", rows, columns)
+        totals = earned(asked, currency=currency)
         return Response({**_head(asked), "totals": totals, "data": list(rows)})
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from billing.market.by_dimension import REASONS
 from billing.market.reports import BREAKDOWNS
 from billing.models import ApiListing, Creator, OfferKind
 from billing.money import refuse_parts
@@ -217,6 +218,7 @@ class ReportQuery(Fields):
 
 class EarningsQuery(ReportQuery):
     currency = _text(3, "One currency only.")
+    dimension = _text(100, "By the values of this dimension of usage instead of a breakdown.")
 
 
 class ApiUsageQuery(ReportQuery):
@@ -225,7 +227,15 @@ class ApiUsageQuery(ReportQuery):
 
 
 class EarningLine(Fields):
-    group = serializers.CharField(required=False, help_text="Day, plan or consumer.")
+    group = serializers.CharField(
+        required=False, help_text="Day, plan, consumer or the value of the dimension."
+    )
+    not_split = serializers.ChoiceField(
+        REASONS,
+        required=False,
+        allow_blank=True,
+        help_text="With a dimension: why this row could not be divided; else empty.",
+    )
     currency = serializers.CharField()
     sales_minor = serializers.IntegerField()
     taken_back_minor = serializers.IntegerField(help_text="Refunds and disputes; below 0.")

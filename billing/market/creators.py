@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import transaction
 
 from billing import gateway
+from billing.market.news import tell_of_creator
 from billing.models import Creator, CreatorState, Operation, OperationKind, OperationState
 from billing.models.operations import OPEN_STATES
 from billing.operations import run_operation, want
@@ -181,6 +182,7 @@ def write_account(*, creator: Creator, found: gateway.Object, at: datetime) -> N
             after={"state": state, "disabled_reason": reason},
             at=at,
         )
+        tell_of_creator(creator=creator, state=state, reason=reason, at=at)
 
 
 def _state(found: gateway.Object, can_be_paid: bool, reason: str) -> CreatorState:

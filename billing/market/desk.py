@@ -5,10 +5,9 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from billing.models import Commission, Creator, Earning, EarningKind
-from billing.money import shown
 from config.errors import Conflict, InvalidInput
 from keystore import audit
-from keystore.ids import new_id
+from keystore.models import Project
 
 
 class CommissionTaken(Conflict):
@@ -30,18 +29,25 @@ def pause_payouts(*, creator: Creator, paused: bool, actor: str, reason: str, at
 
 @transaction.atomic
 def adjust(
-    *, creator: Creator, amount_minor: int, currency: str, actor: str, reason: str, at: datetime
+    *,
+    creator: Creator,
+    amount_minor: int,
+    currency: str,
+    source: str,
+    actor: str,
+    reason: str,
+    at: datetime,
 ) -> Earning:
-    """Add to the balance, or take from it; it may become negative."""
-    if amount_minor == 0:
-        raise InvalidInput("An adjustment is more or less than nothing.")
+    """Add to the balance, or take from it; it may become negative. `source`: the adjustment that
+    was asked for and, where it must be, agreed to.
+    """
     line = Earning.objects.create(
         project_id=creator.project_id,
         creator=creator,
         kind=EarningKind.ADJUSTMENT,
         currency=currency,
         amount_minor=amount_minor,
-        source=new_id("adj"),
+        source=source,
         reason=reason,
         occurred_at=at,
         created_at=at,
@@ -54,39 +60,50 @@ def adjust(
 @transaction.atomic
 def set_commission(
     *,
-    creator: Creator,
+    project: Project,
+    creator: Creator | None = None,
     basis_points: int,
     effective_from: datetime,
     actor: str,
     reason: str,
     at: datetime,
 ) -> Commission:
-    """What the platform keeps of the creator's sales from an instant on, which is not past: what
-    was sold stays as it was sold. Raises InvalidInput, CommissionTaken.
+    """What the platform keeps of sales from an instant on, which is not past: what was sold stays
+    as it was sold. Of one creator's, or of all whose creators have none of their own. Raises
+    InvalidInput, CommissionTaken.
     """
     if effective_from < at:
         raise InvalidInput("A commission begins now or later: past sales stay as they are.")
+    row = _insert_commission(
+        project=project,
+        creator=creator,
+        basis_points=basis_points,
+        effective_from=effective_from,
+        set_by=actor,
+        created_at=at,
+    )
+    after = {"basis_points": basis_points, "effective_from": effective_from}
+    audit.record(
+        actor=actor,
+        act="creator.set_commission" if creator else "market.set_commission",
+        target=creator or row,
+        project=project,
+        consumer=creator.consumer if creator else None,
+        after=after,
+        reason=reason,
+        at=at,
+    )
+    return row
+
+
+def _insert_commission(**columns: object) -> Commission:
     try:
         with transaction.atomic():
-            row = Commission.objects.create(
-                project_id=creator.project_id,
-                creator=creator,
-                basis_points=basis_points,
-                effective_from=effective_from,
-                set_by=actor,
-                created_at=at,
-            )
+            return Commission.objects.create(**columns)
     except IntegrityError as twin:
         if "commission_once_per_instant" not in str(twin):
             raise
         raise CommissionTaken("Another commission begins at this instant.") from twin
-    after = {"basis_points": basis_points, "effective_from": effective_from}
-    _record(creator, "creator.set_commission", actor, reason, at, after)
-    return row
-
-
-def told(line: Earning) -> str:
-    return f"{shown(line.amount_minor, line.currency)} is on the ledger as {line.public_id}."
 
 
 def _record(

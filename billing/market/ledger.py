@@ -75,6 +75,8 @@ def _write_sale(payment: Payment, lines: list[Line], at: datetime) -> None:
         entry = _Entry(EarningKind.SALE, payment.stripe_charge_id, 0, payment.created_at)
         row = _row(payment, price, parts, entry, at)
         row.awaits_fee = awaits_fee
+        if line.period is not None:
+            row.period_start, row.period_end = line.period.start, line.period.end
         rows.append(row)
     Earning.objects.bulk_create(rows)
 

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from billing import gateway
 from billing.gateway import Object
 from billing.market.balances import balance_of, payable_of
+from billing.market.news import tell_of_payout
 from billing.models import (
     Creator,
     CreatorState,
@@ -34,6 +35,7 @@ from keystore.ids import new_id
 
 Clock = Callable[[], datetime]
 TASK = "billing.tasks.settle_operations"
+TOLD = ("project", "creator__consumer", "creator__project")  # what hooks say of a payout
 
 
 class CannotPayOut(Conflict):
@@ -172,7 +174,9 @@ def _record(payout: Payout, actor: str, reason: str, at: datetime) -> None:
 
 
 def _of(operation: Operation) -> Payout:
-    rows = Payout.objects.select_for_update(of=("self",)).select_related("project", "creator")
+    rows = Payout.objects.select_for_update(of=("self",)).select_related(
+        "project", "creator__consumer", "creator__project"
+    )
     return rows.get(public_id=operation.subject)
 
 
@@ -206,6 +210,7 @@ def fail_transfer(operation: Operation, problem: str) -> None:
     if payout.state == PayoutState.WANTED:
         _move(payout, at, state=PayoutState.FAILED, problem=problem)
         _enter(payout, EarningKind.PAYOUT_FAILED, payout.amount_minor, at)
+        tell_of_payout(payout=payout, at=at)
 
 
 def _want_bank(payout: Payout, at: datetime) -> None:
@@ -252,11 +257,14 @@ def follow_payout(*, payout: Payout, clock: Clock) -> None:
 @transaction.atomic
 def write_payout(*, payout: Payout, found: Object, at: datetime) -> None:
     """A bank may refuse days after Stripe called the payout paid: then it comes back, too."""
-    rows = Payout.objects.select_for_update(of=("self",)).select_related("project", "creator")
+    rows = Payout.objects.select_for_update(of=("self",)).select_related(
+        "project", "creator__consumer", "creator__project"
+    )
     row = rows.get(pk=payout.pk)
     status = found["status"]
     if status == "paid" and row.state == PayoutState.PAYING:
         _move(row, at, state=PayoutState.PAID)
+        tell_of_payout(payout=row, at=at)
     elif status in ("failed", "canceled") and row.state in (PayoutState.PAYING, PayoutState.PAID):
         _begin_return(row, found.get("failure_message") or f"the payout is {status}", at)
     elif row.state == PayoutState.PAYING:
@@ -274,6 +282,7 @@ def _begin_return(payout: Payout, problem: str, at: datetime) -> None:
         if "payout_one_open" not in str(twin):
             raise
         raise _under_way(payout.currency) from twin
+    tell_of_payout(payout=payout, at=at)
     want_return(payout=payout, at=at)
 
 

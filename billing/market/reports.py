@@ -42,7 +42,7 @@ class Asked:
 # --- Earnings ------------------------------------------------------------------------------------
 
 
-def _lines(asked: Asked, currency: str) -> QuerySet[Earning]:
+def lines_of(asked: Asked, currency: str) -> QuerySet[Earning]:
     rows = Earning.objects.filter(
         api=asked.api, occurred_at__gte=asked.span.start, occurred_at__lt=asked.span.end
     )
@@ -51,7 +51,7 @@ def _lines(asked: Asked, currency: str) -> QuerySet[Earning]:
 
 def earned(asked: Asked, *, currency: str = "") -> list[dict[str, Any]]:
     """One line of sums per currency."""
-    rows: Any = _lines(asked, currency).values("currency").annotate(**SUMS)
+    rows: Any = lines_of(asked, currency).values("currency").annotate(**SUMS)
     return list(rows.order_by("currency"))
 
 
@@ -62,7 +62,7 @@ def earned_by(asked: Asked, breakdown: str, *, currency: str = "") -> Iterator[d
         "plan": Coalesce(F("price__plan__code"), Value(""), output_field=CharField()),
         "consumer": Coalesce(F("consumer__public_id"), Value(""), output_field=CharField()),
     }
-    rows: Any = _lines(asked, currency).annotate(group=groups[breakdown])
+    rows: Any = lines_of(asked, currency).annotate(group=groups[breakdown])
     rows = rows.values("group", "currency").annotate(**SUMS).order_by("group", "currency")
     for row in rows.iterator():
         if breakdown == "day":

@@ -5,13 +5,27 @@ A line's worth is what was paid for it: less discounts, with its tax.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from fractions import Fraction
 
 from billing.gateway import Object
 from billing.market.split import rounded, shares
 from billing.models import Payment, Purchase
-from billing.shapes import ref
+from billing.shapes import instant, ref
 from billing.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Period:
+    """What a line bills: [start, end)."""
+
+    start: datetime
+    end: datetime
+
+    def joined(self, other: "Period | None") -> "Period":
+        if other is None:
+            return self
+        return Period(min(self.start, other.start), max(self.end, other.end))
 
 
 @dataclass(frozen=True)
@@ -21,6 +35,7 @@ class Line:
     stripe_price_id: str
     total_minor: int
     tax_minor: int
+    period: Period | None = None
 
 
 def lines_of(*, payment: Payment, taken: Snapshot) -> list[Line] | None:
@@ -54,6 +69,7 @@ def invoice_lines(invoice: Object, all_lines: Iterable[Object] | None) -> list[L
             one.stripe_price_id,
             known.total_minor + one.total_minor,
             known.tax_minor + one.tax_minor,
+            one.period.joined(known.period) if one.period else known.period,
         )
     return list(by_price.values())
 
@@ -67,7 +83,14 @@ def _line(line: Object) -> Line:
         stripe_price_id=ref(details.get("price")),
         total_minor=line["amount"] - discounts + added,
         tax_minor=sum(tax["amount"] for tax in taxes),
+        period=_period(line.get("period")),
     )
+
+
+def _period(told: Object | None) -> Period | None:
+    if not told:
+        return None
+    return Period(instant(told["start"]), instant(told["end"]))
 
 
 def scaled(lines: list[Line], payment: Payment) -> list[Line] | None:
@@ -80,7 +103,7 @@ def scaled(lines: list[Line], payment: Payment) -> list[Line] | None:
     totals = shares(captured, [line.total_minor for line in lines])
     taxes = _scaled_taxes([line.tax_minor for line in lines], captured, total)
     return [
-        Line(line.stripe_price_id, part, tax)
+        Line(line.stripe_price_id, part, tax, line.period)
         for line, part, tax in zip(lines, totals, taxes, strict=True)
     ]
 

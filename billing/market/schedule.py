@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import Q
 
 from billing import gateway
+from billing.market.adjustments import expire_adjustments
 from billing.market.balances import balances_of, minimum_of, payable_of
 from billing.market.creators import Clock, refresh_creator
 from billing.market.payouts import follow_payout, refusal_of, want_payout, want_return
@@ -33,6 +34,7 @@ ACTOR = "system"
 
 def work_payouts(*, clock: Clock) -> int:
     """Pay out what is due and look at what is under way; returns how many payouts began."""
+    expire_adjustments(at=clock())
     _look_at_open_ones(clock)
     projects = Project.objects.filter(creators__isnull=False).distinct()
     return sum(_pay_project(project, clock) for project in projects.order_by("pk"))

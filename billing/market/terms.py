@@ -26,6 +26,14 @@ def commission_at(*, listing: ApiListing, at: datetime) -> int:
     return found.basis_points if found else 0
 
 
+def usual_commission(*, project: Project, at: datetime) -> Commission | None:
+    """What holds for creators and APIs without a commission of their own."""
+    rows = Commission.objects.filter(
+        project=project, creator=None, api=None, effective_from__lte=at
+    )
+    return rows.order_by("-effective_from").first()
+
+
 def policy_of(project: Project) -> MarketPolicy:
     """The project's own, or the usual one, which is not stored."""
     found = MarketPolicy.objects.filter(project=project).first()

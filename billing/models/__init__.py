@@ -1,5 +1,6 @@
 """What was paid: one module per subject, one name space for the rest of the code."""
 
+from billing.models.adjustments import Adjustment, AdjustmentState
 from billing.models.catalog import BillingPolicy, Price, PriceKind
 from billing.models.checkout import Checkout, CheckoutMode, CheckoutState
 from billing.models.credit_notes import CreditNote, NoteStatus, SettledBy
@@ -77,6 +78,8 @@ from billing.models.usage import MeterLink, ReportKind, ReportState, UsageReport
 from billing.models.watch import EventSweep, InvariantCheck, StripeErrorCount
 
 __all__ = [
+    "Adjustment",
+    "AdjustmentState",
     "AfterRefund",
     "ApiListing",
     "BillingPolicy",

@@ -42,6 +42,7 @@ class MarketPolicy(models.Model):
 
     class Meta:
         verbose_name_plural = "market policies"
+        permissions = [("set_market_terms", "Can set a project's payout schedule and minimums")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(stripe_fee__in=FeeBearer.values), name="market_fee_bearer_is_known"
@@ -325,6 +326,9 @@ class Earning(models.Model):
     source = models.CharField(max_length=255)  # the charge, refund, dispute, payout or adjustment
     step = models.PositiveSmallIntegerField(default=0)  # counts the lines of one source
     reason = models.TextField(blank=True)
+    # Of a sale by an invoice: [start, end) of what the line bills. None: it did not say.
+    period_start = models.DateTimeField(null=True)
+    period_end = models.DateTimeField(null=True)
     occurred_at = models.DateTimeField()
     created_at = models.DateTimeField(default=now, editable=False)
 

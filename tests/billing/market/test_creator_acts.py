@@ -41,16 +41,36 @@ def test_an_act_without_a_reason_does_nothing(creator):
     assert creator.payouts_paused_at is None
 
 
-def test_finance_adjusts_a_balance(creator):
-    do("Finance", "adjust", creator, currency="usd", amount="-12.50")
+@pytest.fixture
+def limit(creator):
+    from billing.models import RefundLimit
+
+    return RefundLimit.objects.create(
+        project=creator.project, currency="usd", approval_above_minor=2_000
+    )
+
+
+def test_finance_adjusts_a_balance(creator, limit):
+    do("Finance", "adjust", creator, currency="usd", amount="-12.50", wish="w1")
 
     assert balances_of(creator) == {"usd": -1250}
     assert AuditEntry.objects.get(act="creator.adjust").after["amount_minor"] == -1250
 
 
+def test_whoever_logged_in_long_ago_proves_themselves_again(creator, limit, settings):
+    settings.STEP_UP_MINUTES = 0
+    client = client_of("Finance")
+    path = reverse("admin:billing_creator_adjust", args=[creator.pk])
+
+    page = client.post(path, {**WHY, "currency": "usd", "amount": "1", "wish": "w1"})
+
+    assert 'name="step_up_proof"' in page.content.decode()
+    assert balances_of(creator) == {}
+
+
 @pytest.mark.parametrize("amount", ["0", "1.234", "ten", "--5", ""])
-def test_an_odd_adjustment_is_refused(creator, amount):
-    do("Finance", "adjust", creator, currency="usd", amount=amount)
+def test_an_odd_adjustment_is_refused(creator, limit, amount):
+    do("Finance", "adjust", creator, currency="usd", amount=amount, wish="w1")
 
     assert balances_of(creator) == {}
 

@@ -1,5 +1,7 @@
 """What may be paid out, and when: without Stripe."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -7,6 +9,7 @@ from billing.market.balances import balances_of, payable_of
 from billing.market.payouts import CannotPayOut, want_payout
 from billing.market.schedule import period_due
 from billing.models import Earning, MarketPolicy, Operation, Payout
+from config.clock import now
 from tests.conftest import NOON
 
 
@@ -119,3 +122,22 @@ def test_the_database_refuses_a_second_open_payout(creator, earned):
 
     with pytest.raises(IntegrityError, match="payout_one_open"), transaction.atomic():
         payout.save(force_insert=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "stuck"),
+    [
+        ("wanted", timedelta(minutes=59), False),
+        ("wanted", timedelta(hours=2), True),
+        ("paying", timedelta(days=7), False),
+        ("paying", timedelta(days=9), True),
+        ("returning", timedelta(days=10), True),
+    ],
+)
+def test_a_payout_that_stands_still_is_told(creator, earned, client, state, age, stuck):
+    active(creator)
+    earned(1_000)
+    payout = begin(creator)
+    Payout.objects.filter(pk=payout.pk).update(state=state, created_at=now() - age)
+
+    assert f"latchkey_payouts_stuck {float(stuck)}" in client.get("/metrics").content.decode()

@@ -9,6 +9,8 @@ from billing.market.schedule import work_payouts
 from billing.models import Payout, PayoutMinimum
 from billing.operations import run_operation, settle_due
 from billing.receipt import keep
+from keystore import hooks
+from keystore.models import OutboxMessage
 from sandbox.engine import connect
 from sandbox.engine.ledger import record_balance
 from tests.conftest import NOON
@@ -28,6 +30,20 @@ def account(creator, clock):
     creator.stripe_account_id, creator.state, creator.payouts_enabled = made["id"], "active", True
     creator.save(update_fields=["stripe_account_id", "state", "payouts_enabled"])
     return made
+
+
+@pytest.fixture
+def told(journal):
+    """What the project's hooks hear, kind by kind."""
+    hooks.make_endpoint(
+        project=journal, url="https://receiver.example/", actor="system", reason="", at=NOON
+    )
+
+    def kinds():
+        rows = OutboxMessage.objects.filter(kind__regex="^(creator|payout)").order_by("pk")
+        return list(rows.values_list("kind", "data__state"))
+
+    return kinds
 
 
 def pay_out(creator, clock):
@@ -51,7 +67,7 @@ def hear(clock):
     work_due(clock=clock)
 
 
-def test_a_payout_reaches_the_bank(creator, account, earned, clock):
+def test_a_payout_reaches_the_bank(creator, account, earned, clock, told):
     earned(5_000)
     payout = settle(pay_out(creator, clock), clock)
     assert (payout.state, balances_of(creator)) == ("paying", {"usd": 0})
@@ -63,6 +79,7 @@ def test_a_payout_reaches_the_bank(creator, account, earned, clock):
     assert payout.state == "paid"
     assert payout.stripe_transfer_id.startswith("tr_")
     assert payout.stripe_payout_id.startswith("po_")
+    assert told() == [("payout.paid", "paid")]
 
 
 def test_a_lost_answer_moves_the_money_once(creator, account, earned, clock):
@@ -80,7 +97,7 @@ def test_a_lost_answer_moves_the_money_once(creator, account, earned, clock):
     assert clock.sandbox.executions(route="POST /v1/payouts") == 1
 
 
-def test_a_refused_transfer_is_on_the_balance_again(creator, account, earned, clock):
+def test_a_refused_transfer_is_on_the_balance_again(creator, account, earned, clock, told):
     earned(5_000)
     connect.disable(clock.sandbox, account, reason="rejected.fraud", due=[])
 
@@ -88,10 +105,11 @@ def test_a_refused_transfer_is_on_the_balance_again(creator, account, earned, cl
 
     assert payout.state == "failed"
     assert "capabilities" in payout.problem
+    assert told() == [("payout.failed", "failed")]
     assert balances_of(creator) == {"usd": 5_000}
 
 
-def test_an_account_disabled_midway_gives_the_money_back(creator, account, earned, clock):
+def test_an_account_disabled_midway_gives_the_money_back(creator, account, earned, clock, told):
     earned(5_000)
     payout = pay_out(creator, clock)
     connect.disable(clock.sandbox, account, reason="requirements.past_due", due=["tos"])
@@ -103,6 +121,7 @@ def test_an_account_disabled_midway_gives_the_money_back(creator, account, earne
     hear(clock)
     creator.refresh_from_db()
     assert (creator.state, creator.requirements) == ("disabled", ["tos"])
+    assert told() == [("payout.failed", "returning"), ("creator.disabled", "disabled")]
 
 
 def test_a_payout_that_the_bank_refuses_comes_back(creator, account, earned, clock):
