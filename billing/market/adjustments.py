@@ -57,9 +57,7 @@ def request_adjustment(
     Raises AdjustmentNotAllowed, InvalidInput, IdempotencyConflict; then nothing was changed.
     """
     _require(person, ASK)
-    if amount_minor == 0:
-        raise InvalidInput("An adjustment is more or less than nothing.")
-    refuse_parts(amount_minor, currency)
+    _refuse_odd(amount_minor, currency)
     locked = Creator.objects.select_for_update(of=("self",)).get(pk=creator.pk)
     known = _known(wish, (locked.pk, amount_minor, currency, actor_of(person)))
     if known is not None:
@@ -139,6 +137,12 @@ def _expire(adjustment: Adjustment, at: datetime) -> bool:
     _end(row, AdjustmentState.EXPIRED)
     _record(row, "adjustment.expire", SYSTEM, "nobody agreed in time", at)
     return True
+
+
+def _refuse_odd(amount_minor: int, currency: str) -> None:
+    if amount_minor == 0:
+        raise InvalidInput("An adjustment is more or less than nothing.")
+    refuse_parts(amount_minor, currency)
 
 
 def _known(wish: str, asked: tuple[object, ...]) -> Adjustment | None:
