@@ -10,9 +10,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from billing.models import (
-    CourseState,
     Adjustment,
     AdjustmentState,
+    CourseState,
     Dispute,
     Drift,
     DriftState,
