@@ -1,5 +1,7 @@
 """Which Stripe customer is which consumer."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 
 from django.conf import settings
@@ -7,6 +9,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing import gateway
+from billing.locks import HeldLock, customer_lock
 from billing.models import Operation, OperationKind, OperationState, StripeCustomer
 from billing.models.operations import OPEN_STATES
 from billing.operations import run_operation, want
@@ -109,12 +112,28 @@ def adopt_holder(*, found: gateway.Object) -> StripeCustomer | None:
     """
     mark = (found.get("metadata") or {}).get("latchkey_consumer", "")
     consumer = Consumer.objects.filter(public_id=mark).first() if mark else None
-    if consumer is None or found.get("livemode", settings.STRIPE_LIVE_MODE) is not (
-        settings.STRIPE_LIVE_MODE
-    ):
+    ours = settings.STRIPE_LIVE_MODE
+    if consumer is None or consumer.erased_at is not None:
+        return None
+    if found.get("livemode", ours) is not ours:
         return None
     StripeCustomer.objects.get_or_create(
         consumer=consumer,
         defaults={"project_id": consumer.project_id, "stripe_customer_id": found["id"]},
     )
     return find_holder(stripe_customer_id=found["id"])
+
+
+def customer_ids(*consumers: Consumer) -> list[str]:
+    """Their customers at Stripe, also those of consumers that were merged into them."""
+    rows = StripeCustomer.objects.filter(
+        Q(consumer__in=consumers) | Q(consumer__merged_into__in=consumers)
+    )
+    return sorted(rows.values_list("stripe_customer_id", flat=True))
+
+
+@contextmanager
+def customers_held(*consumers: Consumer) -> Iterator[dict[str, HeldLock]]:
+    """Nothing that Stripe says of them is written meanwhile; taken in one order by all."""
+    with ExitStack() as held:
+        yield {each: held.enter_context(customer_lock(each)) for each in customer_ids(*consumers)}

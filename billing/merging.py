@@ -5,14 +5,14 @@ the duplicate is answered as the survivor. All layers move in one transaction, w
 either Stripe customer runs.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing.locks import CustomerBusy, HeldLock, customer_lock
+from billing.customers import customer_ids, customers_held
+from billing.locks import CustomerBusy
 from billing.merge_blocks import blocks_of
 from billing.merge_rows import hand_over_sales, live_subscriptions
 from billing.models import StripeCustomer
@@ -59,7 +59,7 @@ def merge_consumers(
     """
     if not reason.strip():
         raise InvalidInput("Say why they are merged: the audit trail keeps it.")
-    with _customers_held(duplicate, survivor) as locks, transaction.atomic():
+    with customers_held(duplicate, survivor) as locks, transaction.atomic():
         for lock in locks.values():
             lock.require()
         merger = _merge(duplicate, survivor, clock(), held=set(locks))
@@ -105,7 +105,7 @@ def _merge(
     if duplicate.merged_into_id == survivor.pk:
         return Merger(duplicate, survivor, done=False)
     check_pair(duplicate, survivor)
-    if held is not None and not set(_customer_ids(duplicate, survivor)) <= held:
+    if held is not None and not set(customer_ids(duplicate, survivor)) <= held:
         raise CustomerBusy("One of the two was just made a Stripe customer: try again.")
     merger = Merger(duplicate, survivor, blocks=blocks_of(duplicate, survivor))
     if merger.blocks:
@@ -171,16 +171,3 @@ def _record(merger: Merger, actor: str, reason: str, at: datetime) -> None:
         consumer=survivor,
         at=at,
     )
-
-
-def _customer_ids(*consumers: Consumer) -> list[str]:
-    rows = StripeCustomer.objects.filter(consumer__in=consumers)
-    return sorted(rows.values_list("stripe_customer_id", flat=True))
-
-
-@contextmanager
-def _customers_held(*consumers: Consumer) -> Iterator[dict[str, HeldLock]]:
-    """Nothing that Stripe says of either is written meanwhile; taken in one order by all."""
-    with ExitStack() as held:
-        ids = _customer_ids(*consumers)
-        yield {each: held.enter_context(customer_lock(each)) for each in ids}

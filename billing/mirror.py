@@ -5,7 +5,7 @@ first, each in its own savepoint: a shape that dj-stripe cannot take is reported
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -14,6 +14,7 @@ from djstripe import models
 from djstripe.models.account import Account
 
 from billing import gateway
+from billing.personal import veil
 from billing.shapes import ref
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,16 @@ MODELS: dict[str, type[models.base.StripeModel]] = {
     "checkout.session": models.Session,
 }
 ORDER = {kind: place for place, kind in enumerate(MODELS)}
+
+# By which way a copy belongs to a customer, where that is not its own column; "": to nobody.
+OWNERS = {
+    "account": "",
+    "product": "",
+    "price": "",
+    "customer": "id",
+    "refund": "charge__customer__id",
+    "dispute": "charge__customer__id",
+}
 
 # What dj-stripe asks for when it meets a reference to one that it does not have.
 ASKED_FOR = {
@@ -170,3 +181,26 @@ def invoice_seen(*, stripe_invoice_id: str) -> gateway.Object | None:
     """An invoice as it was last seen."""
     row = models.Invoice.objects.filter(id=stripe_invoice_id).first()
     return dict(row.stripe_data) if row else None
+
+
+def veil_customers(customer_ids: list[str]) -> None:
+    """Take out of the copy what says who these customers are."""
+    for kind, model in MODELS.items():
+        owner = OWNERS.get(kind, "customer__id")
+        rows = model.objects.filter(**{f"{owner}__in": customer_ids}) if owner else []
+        for row in [*rows, *(_paid_with(customer_ids) if kind == "payment_method" else [])]:
+            values = {"stripe_data": veil(row.stripe_data), "metadata": veil(row.metadata)}
+            model.objects.filter(pk=row.pk).update(**values)
+    models.Customer.objects.filter(id__in=customer_ids).update(email="")
+
+
+def _paid_with(customer_ids: list[str]) -> Iterable[models.PaymentMethod]:
+    """Cards that were used once and never saved belong to no customer, but to their payments."""
+    used: set[str] = set()
+    for model in (models.Charge, models.PaymentIntent, models.SetupIntent):
+        rows = model.objects.filter(customer__id__in=customer_ids)
+        used |= {
+            ref(one.get("payment_method")) for one in rows.values_list("stripe_data", flat=True)
+        }
+    found: Iterable[models.PaymentMethod] = models.PaymentMethod.objects.filter(id__in=used)
+    return found

@@ -8,6 +8,7 @@ from billing import (
     custom_steps,
     customers,
     direct,
+    erasing,
     invoice_desk,
     overrides,
     refunds,
@@ -92,6 +93,11 @@ def _after_the_sale() -> dict[OperationKind, Kind]:
             find=lambda operation: find_by_mark(
                 "/v1/refunds", operation, charge=operation.params["charge"]
             ),
+        ),
+        OperationKind.DELETE_CUSTOMER: Kind(
+            settle=erasing.settle_deletion,
+            fail=_nothing,  # the operation itself says why, and is listed as refused
+            find=erasing.find_deleted,
         ),
         OperationKind.CREATE_PORTAL: Kind(
             settle=lambda operation, found: None,  # the caller hands the link on

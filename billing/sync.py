@@ -30,6 +30,7 @@ from billing.disputes import Losses
 from billing.dunning.course import follow_courses, unpaid_of
 from billing.dunning.language import spoken
 from billing.duplicates import Bought
+from billing.erase_rows import veil_events
 from billing.gateway import Recording
 from billing.grace import grace_of
 from billing.locks import HeldLock, customer_lock
@@ -42,6 +43,7 @@ from billing.models import (
     StripeCustomer,
     Subscription,
 )
+from billing.personal import veil
 from billing.provision import Sale, provision
 from billing.shapes import SubscriptionFacts
 from billing.snapshot import Snapshot, Touched
@@ -177,6 +179,14 @@ def _recording_of(taken: Snapshot) -> Recording:
     return recording
 
 
+def _forget_person(taken: Snapshot, recording: Recording, since: datetime) -> None:
+    """Of somebody who was erased nothing is written again that says who they were."""
+    veil_events(customer_ids=[taken.customer["id"]], since=since)
+    taken.customer = veil(taken.customer)
+    taken.objects = {name: veil(found) for name, found in taken.objects.items()}
+    recording.objects = {path: veil(found) for path, found in recording.objects.items()}
+
+
 class _MirrorIncomplete(Exception):
     """dj-stripe asked for an object that was not read: roll back, read it, write again."""
 
@@ -194,6 +204,8 @@ def _write(
             lock.require()
             holder = _holder(taken)
             report = SyncReport(consumer=holder.consumer, gone=taken.gone)
+            if holder.consumer.erased_at is not None:
+                _forget_person(taken, recording, holder.consumer.erased_at)
             report.mirror_problems = _mirror(taken, recording)
             _project(taken, holder, report, at)
             if also is not None:
@@ -280,7 +292,7 @@ def _project_customer(
         changes["deleted_at"] = at
     StripeCustomer.objects.filter(pk=holder.pk).update(**changes)
     email = found.get("email") or ""
-    if email and not holder.consumer.email:
+    if email and not holder.consumer.email and holder.consumer.erased_at is None:
         Consumer.objects.filter(pk=holder.consumer_id, email="").update(email=email)
         holder.consumer.email = email
 

@@ -24,6 +24,7 @@ from billing.api.custom_invoices import (
     VoidCustomInvoiceView,
 )
 from billing.api.dashboard import DashboardSessionView
+from billing.api.erase import EraseView
 from billing.api.everybody import AllInvoicesView, AllUsersView
 from billing.api.inbox import ReplayView
 from billing.api.inbox_desk import (
@@ -88,6 +89,7 @@ urlpatterns = [
     path("dashboard/cards/<str:card_id>/remove", wallet.remove, name="dashboard-card-remove"),
     path("dashboard/keys/<str:key_id>/claim", acts.claim, name="dashboard-claim"),
     path("dashboard/keys/<str:key_id>/rotate", acts.rotate, name="dashboard-rotate"),
+    path("api/v1/consumers/<str:consumer_id>/erase", EraseView.as_view()),
     path("api/v1/dashboard/session", DashboardSessionView.as_view()),
     path("checkout/cancelled", views.checkout_cancelled, name="checkout-cancelled"),
     path("billing/create-checkout-session", PublicCheckoutView.as_view()),

@@ -3,7 +3,16 @@
 from celery import shared_task
 
 from config.clock import now
-from keystore import changelog, delivery, handover, hook_alarms, leaks, outbox, stored_answers
+from keystore import (
+    changelog,
+    delivery,
+    erasing,
+    handover,
+    hook_alarms,
+    leaks,
+    outbox,
+    stored_answers,
+)
 
 
 @shared_task
@@ -27,8 +36,8 @@ def deliver_hooks() -> int:
 
 @shared_task
 def prune_messages() -> int:
-    """Forget what was told long ago."""
-    return outbox.forget_old_messages(at=now())
+    """Forget what was told long ago, and names of people who were erased."""
+    return outbox.forget_old_messages(at=now()) + erasing.forget_told_names()
 
 
 @shared_task

@@ -12,6 +12,7 @@ from keystore.models import Project
 
 class OperationKind(models.TextChoices):
     CREATE_CUSTOMER = "create_customer"
+    DELETE_CUSTOMER = "delete_customer"
     CREATE_CHECKOUT = "create_checkout"
     EXPIRE_CHECKOUT = "expire_checkout"
     CREATE_PORTAL = "create_portal"

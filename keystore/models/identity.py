@@ -99,6 +99,9 @@ class Consumer(models.Model):
             models.Index(fields=["project", "email"], name="consumer_by_email"),  # admin search
             # Few carry tags: the list narrowed to one, and the choice of tags.
             models.Index(fields=["id"], condition=~Q(tags=[]), name="consumer_tagged"),
+            models.Index(
+                fields=["erased_at"], condition=Q(erased_at__isnull=False), name="consumer_erased"
+            ),
         ]
 
     def __str__(self) -> str:
