@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
-from billing import access, gateway, trials
+from billing import access, gateway, tax, trials
 from billing.customers import ensure_customer
 from billing.direct import close_direct, fulfil_direct, subscription_params
 from billing.gateway import Object
 from billing.models import (
+    BillingPolicy,
     Checkout,
     CheckoutMode,
     CheckoutState,
@@ -19,22 +20,19 @@ from billing.models import (
     OperationKind,
     Price,
     PriceKind,
+    PromotionCode,
     StripeCustomer,
     Subscription,
 )
 from billing.operations import run_operation, want
 from billing.overrides import price_for
-from billing.prices import by_usage_last, usage_prices_beside
+from billing.prices import usage_prices_beside
 from billing.projections import project_checkout
 from billing.sync import NotOurs, sync_customer
-from config.errors import Conflict, InvalidInput, NotFound
-from keystore.models import Consumer, Project
+from config.errors import Conflict, InvalidInput
+from keystore.models import Consumer
 
 REUSABLE_FOR = timedelta(hours=12)  # Stripe's sessions live for 24 h
-
-
-class PriceNotSold(NotFound):
-    code = "price_not_found"
 
 
 class ModeMismatch(InvalidInput):
@@ -66,35 +64,7 @@ class Wish:
     success_url: str = ""
     cancel_url: str = ""
     payment_method_id: str = ""
-
-
-def find_price(*, project: Project, stripe_price_id: str = "", plan_code: str = "") -> Price:
-    """A price on sale in the project, by its Stripe id or as the newest one of a plan.
-
-    Raises PriceNotSold; another project's price looks the same as none.
-    """
-    rows = Price.objects.select_related("plan__api", "project")
-    rows = rows.filter(project=project, active=True, only_for=None)
-    if stripe_price_id:
-        row = rows.filter(stripe_price_id=stripe_price_id).first()
-        where, asked = "body.price_id", stripe_price_id
-    else:
-        of_plan = rows.filter(plan__code=plan_code)
-        row = of_plan.order_by(by_usage_last(), "-pk").first()
-        where, asked = "body.plan", plan_code
-    if row is not None:
-        return row
-    on_sale = sorted(set(rows.values_list("plan__code", flat=True)))
-    raise PriceNotSold(
-        f"{asked!r} is not on sale in this project.",
-        errors=[
-            {
-                "location": where,
-                "message": "No active price matches.",
-                "fix": "Plans on sale: " + (", ".join(on_sale) or "none") + ".",
-            }
-        ],
-    )
+    promotion_code: PromotionCode | None = None
 
 
 def start_checkout(*, wish: Wish, actor: str, at: datetime) -> Checkout:
@@ -167,7 +137,8 @@ def _same_wish(twin: Checkout, wish: Wish) -> bool:
         twin.price_id,
         twin.quantity,
         twin.stripe_payment_method_id,
-    ) == (wish.price.pk, wish.quantity, wish.payment_method_id)
+        twin.promotion_code,
+    ) == (wish.price.pk, wish.quantity, wish.payment_method_id, wish.promotion_code)
 
 
 def _write_down(wish: Wish, guarded: bool, at: datetime) -> Checkout:
@@ -202,6 +173,7 @@ def _insert(wish: Wish, guarded: bool, at: datetime) -> Checkout:
         success_url=wish.success_url,
         cancel_url=wish.cancel_url,
         stripe_payment_method_id=wish.payment_method_id,
+        promotion_code=wish.promotion_code,
         created_at=at,
         next_look_at=at,
     )
@@ -278,7 +250,18 @@ def _session_params(checkout: Checkout, holder: StripeCustomer) -> dict[str, obj
         "cancel_url": checkout.cancel_url or f"{settings.PUBLIC_URL}/checkout/cancelled",
         "metadata": mark,
         "subscription_data" if is_subscription else "payment_intent_data": data,
+        **_codes(checkout),
+        **tax.checkout_params(checkout.project),
     }
+
+
+def _codes(checkout: Checkout) -> dict[str, object]:
+    """The code that was named, or leave to type one where the project takes codes."""
+    if checkout.promotion_code:
+        code = checkout.promotion_code.stripe_promotion_code_id
+        return {"discounts": [{"promotion_code": code}]}
+    policy = BillingPolicy.objects.filter(project=checkout.project_id).first()
+    return {"allow_promotion_codes": True} if policy and policy.takes_codes else {}
 
 
 def _line_items(checkout: Checkout) -> list[dict[str, object]]:

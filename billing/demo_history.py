@@ -11,9 +11,9 @@ from functools import partial
 from django.conf import settings
 
 from billing import gateway
-from billing.checkout import find_price
 from billing.demo_people import patiently
 from billing.models import StripeCustomer
+from billing.on_sale import find_price
 from billing.sync import sync_customer
 from config.errors import Conflict
 from keystore.ids import new_id

@@ -9,12 +9,13 @@ from django.conf import settings
 
 from billing import gateway
 from billing.access import ENDED
-from billing.checkout import Wish, find_price, fulfil_checkout, start_checkout
+from billing.checkout import Wish, fulfil_checkout, start_checkout
 from billing.claims import claim_key_of_checkout
 from billing.demo_logins import Logins
 from billing.demo_usage import use_some
 from billing.locks import CustomerBusy
 from billing.models import Checkout, CheckoutMode, CheckoutState, Subscription
+from billing.on_sale import find_price
 from billing.sync import sync_customer
 from entitlements.models import Feature
 from entitlements.services import give_grant

@@ -22,6 +22,7 @@ from billing.models import (
 from billing.operations import run_operation, want
 from billing.shapes import invoice_intents, ref
 from billing.sync import NotOurs, sync_customer
+from billing.tax import tax_params
 
 UNFINISHED = (CheckoutState.PENDING, CheckoutState.OPEN)
 
@@ -60,7 +61,10 @@ def subscription_params(
     }
     if checkout.trial_days:
         params["trial_period_days"] = checkout.trial_days
-    return params
+    if checkout.promotion_code:
+        code = checkout.promotion_code.stripe_promotion_code_id
+        params["discounts"] = [{"promotion_code": code}]
+    return {**params, **tax_params(checkout.project)}
 
 
 def settle_subscription(operation: Operation, found: Object) -> None:

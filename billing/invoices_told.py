@@ -6,8 +6,9 @@ from typing import Any
 
 from billing import gateway, mirror
 from billing.gateway import Object
-from billing.models import Invoice, Payment
+from billing.models import Invoice, Payment, TaxRate
 from billing.shapes import instant, invoice_tax_minor, ref
+from billing.sums import discount_minor, rate_told
 from billing.tax_rates import names_of
 from config.errors import InvalidInput, NotFound, Unavailable
 from keystore.models import Consumer, Project
@@ -66,6 +67,8 @@ def _told(row: Invoice) -> dict[str, Any]:
         "subscription_id": row.stripe_subscription_id or None,
         "amount_minor": row.total_minor,
         "total_minor": row.total_minor,
+        "subtotal_minor": row.total_minor if row.subtotal_minor is None else row.subtotal_minor,
+        "discount_minor": row.discount_minor,
         "tax_minor": row.tax_minor,
         "paid_minor": row.paid_minor,
         "credited_minor": row.credited_minor,
@@ -117,6 +120,7 @@ def _live(found: Object) -> dict[str, Any]:
         "subtotal_minor": found["subtotal"],
         "total_minor": found["total"],
         "amount_minor": found["total"],
+        "discount_minor": discount_minor(found),
         "tax_minor": invoice_tax_minor(found),
         "paid_minor": found["amount_paid"],
         "due_minor": found["amount_remaining"],
@@ -130,19 +134,27 @@ def _live(found: Object) -> dict[str, Any]:
 
 
 def _taxes(row: Invoice, found: Object) -> list[dict[str, Any]]:
-    """The sums by rate; a name where the rate was named here."""
+    """The sums by rate. Of rates that were not named here, what Stripe calls them."""
     sums = [(tax, (tax["tax_rate_details"] or {}).get("tax_rate", "")) for tax in _sums(found)]
     names = names_of(project=row.project, stripe_ids=[rate for _, rate in sums])
     return [
         {
+            **(_named(names[rate]) if rate in names else rate_told(rate)),
             "tax_rate_id": rate or None,
-            "name": names[rate].name if rate in names else None,
-            "percentage": f"{names[rate].percentage.normalize():f}" if rate in names else None,
+            "reason": tax["taxability_reason"] or "",
             "inclusive": tax["tax_behavior"] == "inclusive",
             "amount_minor": tax["amount"],
         }
         for tax, rate in sums
     ]
+
+
+def _named(rate: TaxRate) -> dict[str, Any]:
+    return {
+        "name": rate.name,
+        "percentage": f"{rate.percentage.normalize():f}",
+        "country": None,
+    }
 
 
 def _sums(found: Object) -> list[Object]:

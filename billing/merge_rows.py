@@ -23,7 +23,9 @@ from billing.models import (
     Payment,
     Price,
     PriceOverride,
+    PromotionCode,
     Purchase,
+    Redemption,
     RefundRequest,
     StripeCustomer,
     Subscription,
@@ -44,6 +46,8 @@ PLAIN = {
     "differences found": Drift,
     "creators": Creator,
     "reminders of payments": DunningCourse,
+    "promotion codes": PromotionCode,
+    "discounts": Redemption,
 }
 # Both may have told Stripe of the same hour: the survivor's reports come first.
 REPORTS = """

@@ -46,7 +46,9 @@ UNMARKED = (
     OperationKind.ADD_INVOICE_LINES,
     OperationKind.SEND_INVOICE,
     OperationKind.VOID_CREDIT_NOTE,
+    OperationKind.ADD_TAX_ID,
 )
+LONGEST_CODE = 60
 FIRST_RETRY_SECONDS = 5
 LONGEST_RETRY_SECONDS = 300
 LOOK_BACK = timedelta(minutes=10)  # clocks differ; Stripe's `created` has whole seconds
@@ -192,7 +194,7 @@ def _send(operation: Operation, at: datetime, *, tried_before: bool) -> gateway.
     except gateway.OutcomeUnknown as problem:
         _postpone(operation, str(problem), at, state=OperationState.UNKNOWN, saved=problem.saved)
     except (gateway.StripeRefused, gateway.StripeMissing) as refusal:
-        _fail(operation, refusal.message, at)
+        _fail(operation, refusal.message, at, code=str(refusal.details.get("stripe_code") or ""))
     else:
         _settle(operation, outcome, at)
         return outcome
@@ -249,10 +251,14 @@ def _settle(operation: Operation, outcome: gateway.Object, at: datetime) -> None
             _kinds[operation.kind].settle(operation, outcome)
 
 
-def _fail(operation: Operation, problem: str, at: datetime) -> None:
+def _fail(operation: Operation, problem: str, at: datetime, *, code: str = "") -> None:
     with transaction.atomic():
         failed = Operation.objects.filter(pk=operation.pk, state__in=OPEN_STATES).update(
-            state=OperationState.FAILED, lease_until=None, finished_at=at, error=problem
+            state=OperationState.FAILED,
+            lease_until=None,
+            finished_at=at,
+            error=problem,
+            error_code=code[:LONGEST_CODE],
         )
         if failed:
             operation.refresh_from_db()

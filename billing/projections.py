@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Sum
 
@@ -26,7 +27,10 @@ from billing.models.projections import HOLDING
 from billing.news import tell_of_failed_payment, tell_of_subscription
 from billing.prices import by_usage_last
 from billing.refund_outcome import follow_outcome
-from billing.shapes import SubscriptionFacts, instant, ref
+from billing.shapes import ItemFacts, SubscriptionFacts, instant, ref
+from billing.sums import discount_minor
+
+Told = dict[str, Any]
 
 
 def prices_of(facts: SubscriptionFacts, holder: StripeCustomer) -> list[Price]:
@@ -37,9 +41,14 @@ def prices_of(facts: SubscriptionFacts, holder: StripeCustomer) -> list[Price]:
 
 
 def project_subscription(
-    *, facts: SubscriptionFacts, holder: StripeCustomer, prices: list[Price], at: datetime
+    *,
+    facts: SubscriptionFacts,
+    holder: StripeCustomer,
+    prices: list[Price],
+    discounts: list[Told],
+    upcoming: Told | None,
+    at: datetime,
 ) -> Subscription:
-    price = prices[0] if prices else None
     rows = Subscription.objects.select_related("plan", "price")
     before = rows.filter(stripe_subscription_id=facts.stripe_subscription_id).first()
     row, _ = Subscription.objects.update_or_create(
@@ -48,9 +57,7 @@ def project_subscription(
             "project_id": holder.project_id,
             "consumer_id": holder.consumer_id,
             "status": facts.status,
-            "price": price,
-            "plan": price.plan if price else None,
-            "quantity": facts.items[0].quantity if facts.items else 0,
+            **_sold(facts, prices),
             "currency": facts.currency,
             "mrr_minor": facts.mrr_minor,
             "current_period_start": facts.current_period_start,
@@ -62,10 +69,10 @@ def project_subscription(
             "trial_end": facts.trial_end,
             "paused": facts.paused,
             "paid_until": facts.paid_until,
-            "items": [
-                {"price_id": item.stripe_price_id, "quantity": item.quantity}
-                for item in facts.items
-            ],
+            "taxed": facts.taxed,
+            "discounts": discounts,
+            "upcoming": upcoming,
+            "items": [_item(item) for item in facts.items],
             "started_at": facts.started_at,
             "synced_at": at,
         },
@@ -73,6 +80,19 @@ def project_subscription(
     tell_of_subscription(before=before, row=row, holder=holder, at=at)
     trials.note_trial(row=row, holder=holder, at=at)
     return row
+
+
+def _sold(facts: SubscriptionFacts, prices: list[Price]) -> Told:
+    price = prices[0] if prices else None
+    return {
+        "price": price,
+        "plan": price.plan if price else None,
+        "quantity": facts.items[0].quantity if facts.items else 0,
+    }
+
+
+def _item(item: ItemFacts) -> Told:
+    return {"price_id": item.stripe_price_id, "quantity": item.quantity}
 
 
 def project_direct_checkout(
@@ -156,6 +176,9 @@ def project_invoice(*, found: Object, holder: StripeCustomer, at: datetime) -> I
             "paid_minor": found["amount_paid"],
             "remaining_minor": found["amount_remaining"],
             "tax_minor": shapes.invoice_tax_minor(found),
+            "subtotal_minor": found["subtotal"],
+            "discount_minor": discount_minor(found),
+            "problem": (found.get("last_finalization_error") or {}).get("message") or "",
             "due_at": instant(found["due_date"]),
             "hosted_url": found.get("hosted_invoice_url") or "",
             "pdf_url": found.get("invoice_pdf") or "",

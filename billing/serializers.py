@@ -6,6 +6,27 @@ from rest_framework import serializers
 from billing.models import CheckoutMode
 
 USER_ID_LENGTH = 255
+LONGEST_CODE = 50
+
+
+def currency_field() -> serializers.RegexField:
+    return serializers.RegexField(
+        r"\A[a-zA-Z]{3}\Z",
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="Such as eur; left out: that of what runs, else the user's own.",
+    )
+
+
+def code_field() -> serializers.CharField:
+    return serializers.CharField(
+        max_length=LONGEST_CODE,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="A promotion code; refused when it cannot be redeemed.",
+    )
 
 
 @extend_schema_serializer(
@@ -33,6 +54,8 @@ class CheckoutRequest(serializers.Serializer):
     )
     cancel_url = serializers.CharField(required=False, allow_blank=True, default="")
     customer_email = serializers.EmailField(required=False, allow_blank=True, default="")
+    currency = currency_field()
+    promotion_code = code_field()
 
     def validate(self, attrs: dict) -> dict:
         if bool(attrs.get("price_id")) == bool(attrs.get("plan")):
@@ -82,6 +105,8 @@ class CheckoutSerializer(serializers.Serializer):
     project_id = serializers.IntegerField()
     plan = serializers.CharField()
     price_id = serializers.CharField()
+    currency = serializers.CharField()
+    promotion_code = serializers.CharField(allow_null=True)
     mode = serializers.CharField()
     subscription_id = serializers.CharField(allow_null=True)
     payment_intent_id = serializers.CharField(allow_null=True)

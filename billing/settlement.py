@@ -1,6 +1,7 @@
 """What follows when an operation at Stripe is settled, kind by kind."""
 
 from billing import (
+    billing_details,
     cards,
     catalog,
     checkout,
@@ -12,12 +13,13 @@ from billing import (
     invoice_desk,
     overrides,
     refunds,
-    subscriptions,
+    subscription_outcomes,
     tax_rates,
 )
 from billing.market import creators, payouts
 from billing.models import Operation, OperationKind
 from billing.operations import Kind, find_by_mark, register
+from billing.promotions import offers
 
 
 def install() -> None:
@@ -28,6 +30,8 @@ def install() -> None:
         **_in_between(),
         **_of_creators(),
         **_of_invoices(),
+        **_of_promotions(),
+        **_of_addresses(),
     }
     for kind, behaviour in kinds.items():
         register(kind, behaviour)
@@ -83,9 +87,9 @@ def _before_the_sale() -> dict[OperationKind, Kind]:
 def _after_the_sale() -> dict[OperationKind, Kind]:
     return {
         OperationKind.CANCEL_SUBSCRIPTION: Kind(
-            settle=subscriptions.settle_cancel,
+            settle=subscription_outcomes.settle_cancel,
             fail=lambda operation, problem: None,  # the next sync shows what is still there
-            find=subscriptions.find_canceled,
+            find=subscription_outcomes.find_canceled,
         ),
         OperationKind.REFUND: Kind(
             settle=refunds.settle_refund,
@@ -111,17 +115,17 @@ def _in_between() -> dict[OperationKind, Kind]:
     """What is changed of a running subscription and of the cards that pay it."""
     return {
         OperationKind.UPDATE_SUBSCRIPTION: Kind(
-            settle=subscriptions.settle_update,
-            fail=subscriptions.fail_update,
-            find=subscriptions.find_updated,
+            settle=subscription_outcomes.settle_update,
+            fail=subscription_outcomes.fail_update,
+            find=subscription_outcomes.find_updated,
         ),
         OperationKind.RESUME_SUBSCRIPTION: Kind(
-            settle=subscriptions.settle_update,
-            fail=subscriptions.fail_update,
-            find=subscriptions.find_resumed,
+            settle=subscription_outcomes.settle_update,
+            fail=subscription_outcomes.fail_update,
+            find=subscription_outcomes.find_resumed,
         ),
         OperationKind.SET_DEFAULT_CARD: Kind(
-            settle=subscriptions.settle_update,
+            settle=subscription_outcomes.settle_update,
             fail=lambda operation, problem: None,  # the operation itself says why
             find=cards.find_default,
         ),
@@ -136,7 +140,7 @@ def _in_between() -> dict[OperationKind, Kind]:
             find=lambda operation: None,  # a second setup intent harms nobody
         ),
         OperationKind.DETACH_CARD: Kind(
-            settle=subscriptions.settle_update,
+            settle=subscription_outcomes.settle_update,
             fail=lambda operation, problem: None,
             find=cards.find_detached,
         ),
@@ -207,3 +211,30 @@ def _of_invoices() -> dict[OperationKind, Kind]:
     }
     kinds = {kind: Kind(settle=_nothing, fail=_nothing, find=find) for kind, find in found.items()}
     return {**kinds, **told}
+
+
+def _of_promotions() -> dict[OperationKind, Kind]:
+    return {
+        OperationKind.CREATE_COUPON: Kind(
+            settle=offers.settle_coupon, fail=offers.fail_offer, find=offers.find_coupon
+        ),
+        OperationKind.DELETE_COUPON: Kind(
+            settle=offers.settle_coupon, fail=offers.fail_offer, find=offers.find_deleted
+        ),
+        OperationKind.CREATE_PROMOTION_CODE: Kind(
+            settle=offers.settle_code, fail=offers.fail_offer, find=offers.find_code
+        ),
+        OperationKind.UPDATE_PROMOTION_CODE: Kind(
+            settle=offers.settle_code, fail=offers.fail_offer, find=offers.find_inactive
+        ),
+    }
+
+
+def _of_addresses() -> dict[OperationKind, Kind]:
+    """Whoever wanted one reads the operation; our columns follow with the sync."""
+    found = {
+        OperationKind.UPDATE_CUSTOMER: billing_details.find_updated,
+        OperationKind.ADD_TAX_ID: billing_details.find_tax_id,
+        OperationKind.REMOVE_TAX_ID: billing_details.find_removed,
+    }
+    return {kind: Kind(settle=_nothing, fail=_nothing, find=find) for kind, find in found.items()}

@@ -45,6 +45,17 @@ class ItemFacts:
 
 
 @dataclass(frozen=True)
+class DiscountFacts:
+    """A discount that holds, as far as it says itself what it is."""
+
+    stripe_discount_id: str
+    stripe_coupon_id: str
+    stripe_promotion_code_id: str
+    began_at: datetime
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True)
 class SubscriptionFacts:
     """What a subscription says about access and income."""
 
@@ -66,6 +77,8 @@ class SubscriptionFacts:
     interval: str = ""  # without items
     interval_count: int = 1
     ended_because: str = ""
+    taxed: bool = False
+    discounts: tuple["DiscountFacts", ...] = ()
 
     @property
     def mrr_minor(self) -> int:
@@ -101,6 +114,23 @@ def subscription(found: Object) -> SubscriptionFacts:
         interval=_recurring(items[0])["interval"] if items else "",
         interval_count=_recurring(items[0])["interval_count"] if items else 1,
         ended_because=(found.get("cancellation_details") or {}).get("reason") or "",
+        taxed=bool((found.get("automatic_tax") or {}).get("enabled")),
+        discounts=tuple(_discount(one) for one in discounts_of(found)),
+    )
+
+
+def discounts_of(found: Object) -> list[Object]:
+    """The discounts of a subscription that was read with them."""
+    return [one for one in found.get("discounts") or [] if isinstance(one, dict)]
+
+
+def _discount(found: Object) -> DiscountFacts:
+    return DiscountFacts(
+        stripe_discount_id=found["id"],
+        stripe_coupon_id=ref(found["source"]["coupon"]),
+        stripe_promotion_code_id=ref(found["promotion_code"]),
+        began_at=instant(found["start"]),
+        ends_at=instant(found["end"]),
     )
 
 

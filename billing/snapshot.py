@@ -1,13 +1,15 @@
 """Everything that Stripe says about one customer at one moment, read outside any transaction."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from billing import gateway
 from billing.gateway import Object
-from billing.shapes import ref
+from billing.shapes import discounts_of, ref
 
+RENEWING = ("active", "trialing", "past_due")
 Touched = tuple[str, str]  # (Stripe's object type, id) as an event names it
 
 PATHS = {
@@ -28,6 +30,7 @@ PATHS = {
 EXPANDED: dict[str, dict[str, Any]] = {
     "invoice": {"expand": ["payments"]},
     "charge": {"expand": ["balance_transaction"]},
+    "subscription": {"expand": ["discounts"]},
 }
 
 UNPAID = frozenset({"past_due", "unpaid"})
@@ -42,6 +45,10 @@ class Snapshot:
     gone: list[str] = field(default_factory=list)
     # All lines of the invoices that have more of them than they carry themselves.
     lines: dict[str, list[Object]] = field(default_factory=dict)
+    # Coupons and promotion codes of the discounts that hold; those deleted at Stripe are absent.
+    offers: dict[str, Object] = field(default_factory=dict)
+    # Previews of the next invoice, by subscription, where its prices do not say it.
+    upcoming: dict[str, Object] = field(default_factory=dict)
 
     def of(self, kind: str) -> list[Object]:
         return [found for found in self.objects.values() if found["object"] == kind]
@@ -83,11 +90,41 @@ def take(
         if kind in PATHS:
             _add(snapshot, kind, stripe_id)
     _follow(snapshot, set(known_refunded_ids))
+    for subscription in snapshot.of("subscription"):
+        _look_ahead(snapshot, subscription)
     return snapshot
 
 
+def _look_ahead(snapshot: Snapshot, subscription: Object) -> None:
+    """What discounts and taxes make of the next invoice, asked of Stripe where there are any."""
+    discounts = discounts_of(subscription)
+    for one in discounts:
+        _add_offer(snapshot, f"/v1/coupons/{ref(one['source']['coupon'])}")
+        if one["promotion_code"]:
+            _add_offer(snapshot, f"/v1/promotion_codes/{ref(one['promotion_code'])}")
+    renews = subscription["status"] in RENEWING and subscription["cancel_at"] is None
+    if not renews or subscription["pause_collection"] is not None:
+        return
+    if not discounts and not subscription["automatic_tax"]["enabled"]:
+        return
+    wish = {"subscription": subscription["id"]}
+    with suppress(gateway.StripeRefused):  # it cannot be told
+        found = gateway.ask("/v1/invoices/create_preview", wish)
+        snapshot.upcoming[subscription["id"]] = found
+
+
+def _add_offer(snapshot: Snapshot, path: str) -> None:
+    if path.rpartition("/")[2] in snapshot.offers:
+        return
+    with suppress(gateway.StripeMissing):
+        found = gateway.read(path)
+        snapshot.offers[found["id"]] = found
+
+
 def _add_lists(snapshot: Snapshot, stripe_customer_id: str, *, full: bool) -> None:
-    lists: list[tuple[str, dict[str, Any]]] = [("/v1/subscriptions", {"status": "all"})]
+    lists: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/subscriptions", {"status": "all", "expand": ["data.discounts"]})
+    ]
     if full:
         lists += [
             ("/v1/checkout/sessions", {}),

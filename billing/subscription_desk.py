@@ -11,12 +11,20 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing import access, gateway, schedules, subscriptions
+from billing import access, schedules, subscriptions
 from billing.cards import Card, card_named, cards_of, want_card_for, want_default_card, want_detach
 from billing.gateway import Object
-from billing.models import Operation, OperationState, Price, StripeCustomer, Subscription
+from billing.models import (
+    Operation,
+    OperationState,
+    Price,
+    PromotionCode,
+    StripeCustomer,
+    Subscription,
+)
 from billing.money import shown
 from billing.operations import run_operation
+from billing.refusals import refused_by
 from billing.shapes import ref
 from billing.subscriptions import AlreadySo, ChangePreview, NotChangeable
 from billing.sync import NotOurs, sync_customer
@@ -187,8 +195,10 @@ def change_plan(
     reason: str,
     clock: Clock,
     quantity: int | None = None,
+    code: PromotionCode | None = None,
 ) -> Outcome:
-    """Change to another price or quantity, for what was seen and not a cent more.
+    """Change to another price or quantity, for what was seen and not a cent more. `code` is
+    redeemed with it.
 
     Without `seen` the price is asked now, and that is what is charged. Raises PreviewOutdated
     when it would cost something else by now; then nothing was changed.
@@ -199,7 +209,12 @@ def change_plan(
         _refuse_old(seen, clock())
     before = _changes_of(subscription)
     preview = subscriptions.preview_plan_change(
-        subscription=subscription, price=price, prorate=prorate, at=at, quantity=quantity
+        subscription=subscription,
+        price=price,
+        prorate=prorate,
+        at=at,
+        quantity=quantity,
+        code=code,
     )
     seen = seen or Seen(at, preview.due_now_minor)
     return _change(preview, before, f"subscription.{act}", seen, actor, reason, clock)
@@ -301,7 +316,9 @@ def _followed(
 ) -> Outcome:
     """Bring our side up to date with what the operation did. Raises what Stripe refused."""
     if operation.state == OperationState.FAILED:
-        raise gateway.StripeRefused(f"Stripe refused, and nothing was changed: {operation.error}")
+        has_code = "discounts" in operation.params
+        said = "Stripe refused, and nothing was changed: "
+        raise refused_by(operation, what=said, has_code=has_code)
     if operation.state != OperationState.DONE:
         return Outcome(operation, done=False, said=LATER)
     try:

@@ -18,6 +18,7 @@ from metering.selectors import QuotaShown, quota_of
 from metering.usage import UsageWish, usage_of
 from metering.windows import HOUR, Span, end_of, start_of, zone_named
 
+SUMS = ("amount_minor", "subtotal_minor", "discount_minor", "tax_minor", "total_minor")
 Prices = Mapping[str, Price]
 Waiting = Mapping[int, ScheduledChange]
 
@@ -59,7 +60,7 @@ def _told(
         "plan": row.plan.code if row.plan else None,
         "api": api.code if api else None,
         "status": row.status,
-        "price": _price(row.price),
+        "price": price_told(row.price),
         "quantity": row.quantity,
         "items": [_item(item, prices) for item in row.items],
         "currency": row.currency,
@@ -73,6 +74,8 @@ def _told(
         "trial_end": row.trial_end,
         "paused": row.paused,
         "paused_until": resumes.due_at if resumes else None,
+        "discounts": row.discounts,
+        "taxed": row.taxed,
         "next_charge": charge,
         "scheduled_change": schedule_told(change) if change else None,
         "next": _next(row, charge, change, resumes, at),
@@ -86,7 +89,7 @@ def schedule_told(row: ScheduledChange) -> dict[str, Any]:
         "id": row.public_id,
         "kind": "change" if row.price else "resume",
         "plan": row.price.plan.code if row.price else None,
-        "price": _price(row.price),
+        "price": price_told(row.price),
         "quantity": row.quantity,
         "at_period_end": row.at_period_end,
         "at": row.due_at + AHEAD if row.at_period_end else row.due_at,
@@ -97,7 +100,7 @@ def schedule_told(row: ScheduledChange) -> dict[str, Any]:
     }
 
 
-def _price(price: Price | None) -> dict[str, Any] | None:
+def price_told(price: Price | None) -> dict[str, Any] | None:
     if price is None:
         return None
     return {
@@ -112,7 +115,7 @@ def _price(price: Price | None) -> dict[str, Any] | None:
 
 
 def _item(item: Mapping[str, Any], prices: Prices) -> dict[str, Any]:
-    return {**item, "price": _price(prices.get(item["price_id"]))}
+    return {**item, "price": price_told(prices.get(item["price_id"]))}
 
 
 def _next_charge(
@@ -121,19 +124,28 @@ def _next_charge(
     change: ScheduledChange | None,
     resumes: ScheduledChange | None,
 ) -> dict[str, Any] | None:
-    """What is paid in advance for the next period, before tax, discounts and usage."""
+    """What is charged next: as Stripe previewed it where there are discounts or taxes, else the
+    prices that are paid in advance. With a change to come, `exact` is False: its preview tells.
+    """
     at = resumes.due_at if resumes else row.current_period_end
     renews = row.status in access.PAYING | access.UNPAID_IN_GRACE and row.cancel_at is None
     if not renews or at is None or (row.paused and not resumes):
         return None
+    changes = change is not None and change.price is not None and change.due_at <= at
+    if row.upcoming and not changes:
+        sums = {name: row.upcoming[name] for name in SUMS}
+        return {"at": at, "currency": row.currency, **sums, "exact": row.upcoming["tax_known"]}
     amount = sum(
         prices[item["price_id"]].amount_minor * item["quantity"]
         for item in row.items
         if item["price_id"] in prices and prices[item["price_id"]].kind != PriceKind.METERED
     )
-    if change is not None and change.price is not None and change.due_at <= at:
+    if changes and change is not None and change.price is not None:
         amount = change.price.amount_minor * (change.quantity or row.quantity)
-    return {"at": at, "amount_minor": amount, "currency": row.currency}
+    metered = any(item["quantity"] == 0 for item in row.items)
+    exact = not metered and not (changes and row.upcoming)
+    plain = {"subtotal_minor": amount, "discount_minor": 0, "tax_minor": 0, "total_minor": amount}
+    return {"at": at, "amount_minor": amount, "currency": row.currency, **plain, "exact": exact}
 
 
 def _next(

@@ -10,12 +10,21 @@ from typing import Any
 
 from billing import access, gateway
 from billing.gateway import Object
-from billing.models import Operation, OperationKind, Price, PriceKind, Subscription
+from billing.models import (
+    Operation,
+    OperationKind,
+    Price,
+    PriceKind,
+    PromotionCode,
+    Subscription,
+)
 from billing.operations import want
 from billing.prices import usage_prices_beside
-from billing.shapes import PAID_UNTIL, instant
+from billing.refusals import refused
+from billing.shapes import PAID_UNTIL, instant, ref
+from billing.sums import Sums, sums_of
+from billing.tax import added_params, require_counted
 from config.errors import Conflict, InvalidInput
-from keystore import audit
 
 # The invoice of a paused period is voided: nothing is asked for it, now or later.
 PAUSE = {"behavior": "void"}
@@ -59,6 +68,8 @@ class ChangePreview:
     next_at: datetime | None
     kind: OperationKind = OperationKind.UPDATE_SUBSCRIPTION
     path_end: str = ""
+    sums: Sums | None = None  # of what is charged now; None: nothing is billed
+    next_sums: Sums | None = None  # None: it is not renewed, or begins anew with the change
 
 
 def read_subscription(subscription: Subscription) -> Object:
@@ -140,10 +151,11 @@ def preview_plan_change(
     prorate: bool = True,
     at: datetime,
     quantity: int | None = None,
+    code: PromotionCode | None = None,
 ) -> ChangePreview:
     """What it costs to change to `price`, or to another `quantity` of it (None: as many as now).
 
-    With `prorate` the rest of the period is settled now.
+    With `prorate` the rest of the period is settled now. `code` is redeemed with the change.
 
     Without, the new price begins with the next period; only another interval begins a new period
     at once, which Stripe charges in full. Raises InvalidInput, AlreadySo, NotChangeable.
@@ -162,7 +174,9 @@ def preview_plan_change(
     if prorate:
         details["proration_date"] = int(at.timestamp())
     begins_anew = _interval(item["price"]) != (price.interval, price.interval_count)
-    return _priced(subscription, found, details, at, begins_anew=begins_anew, charges=prorate)
+    return _priced(
+        subscription, found, details, at, begins_anew=begins_anew, charges=prorate, code=code
+    )
 
 
 def _item_to_change(
@@ -274,22 +288,35 @@ def _priced(
     *,
     begins_anew: bool,
     charges: bool,
+    code: PromotionCode | None = None,
 ) -> ChangePreview:
     """Ask Stripe what the change costs now, if anything, and what the next period will cost."""
     is_billed = (charges or begins_anew) and (found["status"] != "trialing" or begins_anew)
-    now = _preview(subscription, details) if is_billed else None
+    beside = {**added_params(subscription.project, found), **discount_params(found, code)}
+    now = _preview(subscription, details, beside) if is_billed else None
     lines = now["lines"]["data"] if now else []
-    next_minor, next_at = _next(subscription, found, details, now if begins_anew else None)
+    anew = now if begins_anew else None
+    next_minor, next_at, later = _next(subscription, found, details, beside, anew)
     return ChangePreview(
         subscription=subscription,
         at=at,
-        params={**details, **(ALL_OR_NOTHING if details else {})},
+        params={**details, **(ALL_OR_NOTHING if details else {}), **(beside if details else {})},
         currency=found["currency"],
         due_now_minor=_due(now) if now else 0,
         lines=tuple(PreviewLine(line["description"] or "", line["amount"]) for line in lines),
         next_minor=next_minor,
         next_at=next_at,
+        sums=sums_of(now) if now else None,
+        next_sums=sums_of(later) if later else None,
     )
+
+
+def discount_params(found: Object, code: PromotionCode | None) -> dict[str, Any]:
+    """The code beside the discounts that hold; {} leaves them as they are."""
+    if code is None:
+        return {}
+    held = [{"discount": ref(one)} for one in found.get("discounts") or []]
+    return {"discounts": [*held, {"promotion_code": code.stripe_promotion_code_id}]}
 
 
 def _due(invoice: Object) -> int:
@@ -299,18 +326,31 @@ def _due(invoice: Object) -> int:
 
 
 def _next(
-    subscription: Subscription, found: Object, details: dict[str, Any], anew: Object | None
-) -> tuple[int | None, datetime | None]:
+    subscription: Subscription,
+    found: Object,
+    details: dict[str, Any],
+    beside: dict[str, Any],
+    anew: Object | None,
+) -> tuple[int | None, datetime | None, Object | None]:
+    """(amount, when, its preview if Stripe was asked for one)"""
     if found["cancel_at"] is not None:
-        return None, None
+        return None, None, None
     if anew is not None:
         regular = [line for line in anew["lines"]["data"] if not _is_proration(line)]
         ends = max((line["period"]["end"] for line in regular), default=None)
-        return sum(line["amount"] for line in regular), instant(ends)
+        return sum(_worth(line) for line in regular), instant(ends), None
     later = {"items": details["items"]} if "items" in details else {}
-    upcoming = _preview(subscription, {**later, "proration_behavior": "none"})
+    upcoming = _preview(subscription, {**later, "proration_behavior": "none"}, beside)
     end = max(item["current_period_end"] for item in found["items"]["data"])
-    return _due(upcoming), instant(end)
+    return _due(upcoming), instant(end), upcoming
+
+
+def _worth(line: Object) -> int:
+    """What is paid for a line: less its discounts, with the tax that is added."""
+    off = sum(one["amount"] for one in line.get("discount_amounts") or [])
+    taxes = line.get("taxes") or []
+    added = sum(one["amount"] for one in taxes if one["tax_behavior"] == "exclusive")
+    return int(line["amount"]) - off + added
 
 
 def _is_proration(line: Object) -> bool:
@@ -319,52 +359,21 @@ def _is_proration(line: Object) -> bool:
     return bool(of.get("proration"))
 
 
-def _preview(subscription: Subscription, details: dict[str, Any]) -> Object:
-    """Stripe's preview of an invoice. It is a POST that changes nothing."""
+def _preview(subscription: Subscription, details: dict[str, Any], beside: dict[str, Any]) -> Object:
+    """Stripe's preview of an invoice. It is a POST that changes nothing.
+
+    Raises TaxLocationNeeded, PromotionCodeUnusable, StripeUnavailable.
+    """
     wanted = {
         "subscription": subscription.stripe_subscription_id,
         "subscription_details": details,
+        **beside,
     }
-    return gateway.ask("/v1/invoices/create_preview", wanted)
-
-
-def settle_cancel(operation: Operation, found: Object) -> None:
-    """The status at once; access follows with the sync that the event brings."""
-    Subscription.objects.filter(stripe_subscription_id=operation.subject).update(
-        status=found["status"]
-    )
-
-
-def find_canceled(operation: Operation) -> Object | None:
-    found = gateway.read(f"/v1/subscriptions/{operation.subject}")
-    return found if found["status"] in access.ENDED else None
-
-
-def settle_update(operation: Operation, found: Object) -> None:
-    """Nothing here: our columns and the access follow with the sync, in one transaction."""
-
-
-def find_updated(operation: Operation) -> Object | None:
-    """The subscription if it carries the operation's mark, which is written with the change."""
-    found = gateway.read(f"/v1/subscriptions/{operation.subject}")
-    mark = (found["metadata"] or {}).get("operation_id")
-    return found if mark == operation.public_id else None
-
-
-def find_resumed(operation: Operation) -> Object | None:
-    found = gateway.read(f"/v1/subscriptions/{operation.subject}")
-    return found if found["status"] != "paused" else None
-
-
-def fail_update(operation: Operation, problem: str) -> None:
-    """Stripe refused it as a whole: put that on record beside the wish."""
-    subscription = Subscription.objects.select_related("consumer").get(
-        stripe_subscription_id=operation.subject
-    )
-    audit.record(
-        actor=operation.actor,
-        act="subscription.refused",
-        target=subscription,
-        consumer=subscription.consumer,
-        after={"operation": operation.public_id, "problem": problem},
-    )
+    try:
+        found = gateway.ask("/v1/invoices/create_preview", wanted)
+    except gateway.StripeRefused as refusal:
+        why = refusal.details.get("stripe_code")
+        has_code = "discounts" in beside
+        raise refused(message=refusal.message, stripe_code=why, has_code=has_code) from refusal
+    require_counted(found)
+    return found

@@ -44,6 +44,7 @@ from billing.models import (
     Subscription,
 )
 from billing.personal import veil
+from billing.promotions import redeemed
 from billing.provision import Sale, provision
 from billing.shapes import SubscriptionFacts
 from billing.snapshot import Snapshot, Touched
@@ -242,7 +243,7 @@ def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: da
     losses = disputes.losses_of(Payment.objects.filter(consumer=holder.consumer_id))
     for facts, prices in bought:
         window = _window(facts, holder, losses, doubled)
-        _follow_subscription(facts, prices, holder, window, report, at)
+        _follow_subscription(facts, prices, holder, window, taken, report, at)
         projections.project_direct_checkout(facts=facts, holder=holder, at=at)
         if facts.stripe_subscription_id in doubled:
             duplicates.undo(holder=holder, facts=facts, at=at)
@@ -283,9 +284,11 @@ def _project_customer(
 ) -> None:
     found = taken.customer
     report.customer_deleted = bool(found.get("deleted"))
+    address = found.get("address") or {}
     changes = {
         "synced_at": at,
         "currency": found.get("currency") or holder.currency,
+        "country": (address.get("country") or "")[:2].upper(),
         "language": spoken(found.get("preferred_locales") or []),
     }
     if report.customer_deleted and holder.deleted_at is None:
@@ -318,10 +321,18 @@ def _follow_subscription(
     prices: list[Price],
     holder: StripeCustomer,
     window: access.Window | None,
+    taken: Snapshot,
     report: SyncReport,
     at: datetime,
 ) -> None:
-    projections.project_subscription(facts=facts, holder=holder, prices=prices, at=at)
+    projections.project_subscription(
+        facts=facts,
+        holder=holder,
+        prices=prices,
+        discounts=redeemed.project_discounts(facts=facts, holder=holder, taken=taken, at=at),
+        upcoming=redeemed.upcoming_told(taken.upcoming.get(facts.stripe_subscription_id)),
+        at=at,
+    )
     plans = {price.plan_id: price.plan for price in prices}  # a plan may have several of them
     wanted = [WantedGrant(plan, *window) for plan in plans.values()] if window else []
     source = GrantSource.TRIAL if facts.status == "trialing" else GrantSource.SUBSCRIPTION

@@ -4,6 +4,7 @@ from django.urls import path
 
 from billing import views
 from billing.api import market, market_apis, own, subscriptions
+from billing.api.billing_details import BillingDetailsView, TaxIdsView, TaxIdView
 from billing.api.checkout import (
     CheckoutClaimView,
     CheckoutStateView,
@@ -49,6 +50,7 @@ from billing.api.payment_methods import (
     PaymentMethodView,
 )
 from billing.api.portal import PortalEligibilityView, PortalView
+from billing.api.prices import PricesView
 from billing.api.reconciliation import ReconciliationsView, ReconciliationView
 from billing.api.subscribe import SubscriptionsView
 from billing.ownpages import acts, changes, pages, paying, wallet
@@ -96,6 +98,10 @@ urlpatterns = [
     path("api/v1/checkout/session", CheckoutView.as_view()),
     path("api/v1/checkout/session/<str:reference>", CheckoutStateView.as_view()),
     path("api/v1/checkout/session/<str:reference>/claim", CheckoutClaimView.as_view()),
+    path("api/v1/prices", PricesView.as_view()),
+    path("api/v1/billing-details", BillingDetailsView.as_view()),
+    path("api/v1/billing-details/tax-ids", TaxIdsView.as_view()),
+    path("api/v1/billing-details/tax-ids/<str:tax_id>", TaxIdView.as_view()),
     path("api/v1/subscriptions", SubscriptionsView.as_view()),
     path(SUBSCRIPTION, subscriptions.SubscriptionDetailView.as_view()),
     path(f"{SUBSCRIPTION}/usage", subscriptions.SubscriptionUsageView.as_view()),

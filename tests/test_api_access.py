@@ -210,6 +210,7 @@ def sales_named(journal, alice) -> dict[str, str]:
         "subscription_id": "sub_canary",
         "payment_method_id": "pm_canary",
         "override_id": agreed.public_id,
+        "tax_id": "txi_1",
         "event_id": event.event_id,
         "run_id": run.public_id,
         "replay_id": replay.public_id,

@@ -10,10 +10,13 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing import gateway
-from billing.checkout import Wish, find_price, fulfil_checkout, start_checkout
+from billing.api.offered import code_asked, price_asked
+from billing.checkout import Wish, fulfil_checkout, start_checkout
 from billing.claims import CheckoutKey, claim_key_of_checkout, key_of_checkout
 from billing.models import Checkout, CheckoutMode, CheckoutState
+from billing.on_sale import find_price
 from billing.origins import allowed_url
+from billing.refusals import refused
 from billing.selectors import find_checkout
 from billing.serializers import (
     CheckoutRequest,
@@ -58,6 +61,8 @@ def told(checkout: Checkout, key: CheckoutKey | None = None) -> dict[str, Any]:
         "project_id": checkout.project_id,
         "plan": checkout.plan.code,
         "price_id": checkout.price.stripe_price_id,
+        "currency": checkout.price.currency,
+        "promotion_code": str(checkout.promotion_code) if checkout.promotion_code else None,
         "mode": checkout.mode,
         "subscription_id": checkout.stripe_subscription_id or None,
         "payment_intent_id": checkout.stripe_payment_intent_id or None,
@@ -81,7 +86,12 @@ def _told_key(key: CheckoutKey | None) -> dict[str, Any] | None:
 def answer_begun(checkout: Checkout) -> Response:
     """200 with the url; 202 while Stripe's answer is missing; 422 when Stripe refused."""
     if checkout.state == CheckoutState.FAILED:
-        raise gateway.StripeRefused(f"Stripe refused the checkout: {checkout.problem}")
+        raise refused(
+            message=checkout.problem,
+            stripe_code=checkout.operation.error_code if checkout.operation else "",
+            what="Stripe refused the checkout: ",
+            has_code=checkout.promotion_code is not None,
+        )
     if checkout.state == CheckoutState.PENDING:
         _refuse_if_unsent(checkout)
         where = f"{settings.PUBLIC_URL}/api/v1/checkout/session/{checkout.public_id}"
@@ -111,18 +121,14 @@ class CheckoutView(IdempotentWrites, APIView):
         """The page on which the user pays. 202: Stripe has not answered; ask the Location."""
         asked = checked(CheckoutRequest, request.data)
         project = project_named(request, asked)
-        wish = _wish(project, asked)
+        wish = _wish(request, project, asked)
         with gateway.deadline(WAIT_SECONDS):
             checkout = start_checkout(wish=wish, actor=caller_of(request).actor, at=now())
         return answer_begun(checkout)
 
 
-def _wish(project: Project, asked: dict[str, Any]) -> Wish:
-    price = find_price(
-        project=project,
-        stripe_price_id=asked.get("price_id", ""),
-        plan_code=asked.get("plan", ""),
-    )
+def _wish(request: Request, project: Project, asked: dict[str, Any]) -> Wish:
+    price = price_asked(request, project, asked)
     urls = {
         field: allowed_url(asked[field], field=field, project=project)
         for field in ("success_url", "cancel_url")
@@ -135,6 +141,7 @@ def _wish(project: Project, asked: dict[str, Any]) -> Wish:
         price=price,
         mode=CheckoutMode(asked["mode"]),
         quantity=asked["quantity"],
+        promotion_code=code_asked(project, asked, consumer=consumer, price=price),
         **urls,
     )
 

@@ -15,6 +15,8 @@ class InvoiceShown(Fields):
     subscription_id = serializers.CharField(allow_null=True)
     amount_minor = serializers.IntegerField(help_text="The total.")
     total_minor = serializers.IntegerField()
+    subtotal_minor = serializers.IntegerField(help_text="Before discounts and added tax.")
+    discount_minor = serializers.IntegerField()
     tax_minor = serializers.IntegerField(help_text="Part of the total.")
     paid_minor = serializers.IntegerField()
     credited_minor = serializers.IntegerField(help_text="Taken off by credit notes.")
@@ -64,12 +66,13 @@ class InvoiceTaxShown(Fields):
     tax_rate_id = serializers.CharField(allow_null=True)
     name = serializers.CharField(allow_null=True, help_text="null: not named here.")
     percentage = serializers.CharField(allow_null=True)
+    country = serializers.CharField(allow_null=True, required=False, default=None)
+    reason = serializers.CharField(help_text="standard_rated, reverse_charge, ...")
     inclusive = serializers.BooleanField(help_text="true: the prices hold it.")
     amount_minor = serializers.IntegerField()
 
 
 class InvoiceDetail(InvoiceShown):
-    subtotal_minor = serializers.IntegerField(required=False)
     period_start = serializers.DateTimeField(required=False)
     period_end = serializers.DateTimeField(required=False)
     memo = serializers.CharField(required=False, allow_null=True)

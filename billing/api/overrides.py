@@ -9,8 +9,8 @@ from rest_framework.response import Response
 
 from billing import gateway
 from billing.api.subscription_shapes import Fields, example, require_plan
-from billing.checkout import find_price
 from billing.models import PriceOverride
+from billing.on_sale import find_price
 from billing.overrides import LARGEST_MINOR, end_override, set_override
 from billing.serializers import USER_ID_LENGTH
 from config.clock import now

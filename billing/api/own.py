@@ -12,6 +12,7 @@ from billing import access, gateway, subscription_told
 from billing.api.checkout import answer_begun
 from billing.api.invoice_shapes import InvoiceList
 from billing.api.invoices import LISTED, InvoicesView
+from billing.api.offered import code_asked, price_asked
 from billing.api.own_shapes import (
     OwnCheckoutRequest,
     OwnPortalRequest,
@@ -19,7 +20,7 @@ from billing.api.own_shapes import (
     OwnSubscription,
     OwnUsage,
 )
-from billing.checkout import Wish, find_price, start_checkout
+from billing.checkout import Wish, start_checkout
 from billing.everybody import NO_SUBSCRIPTION, current_of, usage_line
 from billing.models import CheckoutMode, Subscription
 from billing.origins import allowed_url
@@ -66,14 +67,14 @@ class OwnCheckoutView(IdempotentWrites):
             field: allowed_url(asked[field], field=field, project=project)
             for field in ("success_url", "cancel_url")
         }
-        price = find_price(
-            project=project, stripe_price_id=asked["price_id"], plan_code=asked["plan"]
-        )
+        price = price_asked(request, project, asked)
+        consumer = _buyer(request, project, asked)
         wish = Wish(
-            consumer=_buyer(request, project, asked),
+            consumer=consumer,
             price=price,
             mode=CheckoutMode(asked["mode"]),
             quantity=asked["quantity"],
+            promotion_code=code_asked(project, asked, consumer=consumer, price=price),
             **urls,
         )
         with gateway.deadline(WAIT_SECONDS):

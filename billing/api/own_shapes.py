@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from billing.api.subscription_shapes import Fields, SubscriptionShown, example
 from billing.models import CheckoutMode
-from billing.serializers import USER_ID_LENGTH
+from billing.serializers import USER_ID_LENGTH, code_field, currency_field
 from metering.api.quota_shapes import Amount
 
 
@@ -25,6 +25,8 @@ class OwnCheckoutRequest(Fields):
     success_url = serializers.CharField(required=False, allow_blank=True, default="")
     cancel_url = serializers.CharField(required=False, allow_blank=True, default="")
     customer_email = serializers.EmailField(required=False, allow_blank=True, default="")
+    currency = currency_field()
+    promotion_code = code_field()
 
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
         if bool(asked["price_id"]) == bool(asked["plan"]):

@@ -8,13 +8,14 @@ from rest_framework.response import Response
 
 from billing import gateway, subscription_told
 from billing.api.checkout import answer_begun
+from billing.api.offered import code_asked, price_asked
 from billing.api.subscription_shapes import (
     SubscribedShown,
     SubscribeRequest,
     SubscriptionList,
     SubscriptionShown,
 )
-from billing.checkout import Wish, find_price, fulfil_checkout, start_checkout
+from billing.checkout import Wish, fulfil_checkout, start_checkout
 from billing.direct import NextStep, next_step
 from billing.models import Checkout, CheckoutMode, CheckoutState, Price, PriceKind
 from billing.origins import allowed_url
@@ -85,7 +86,7 @@ class SubscriptionsView(IdempotentWrites):
         """
         asked = checked(SubscribeRequest, request.data)
         project = project_named(request, asked)
-        price, urls = _offered(project, asked)
+        price, urls = _offered(request, project, asked)
         consumer = _buyer(request, project, asked)
         with gateway.deadline(WAIT_SECONDS):
             wish = _wish(consumer, price, asked, urls)
@@ -119,9 +120,11 @@ def _buyer(request: Request, project: Project, asked: dict[str, Any]) -> Consume
     )
 
 
-def _offered(project: Project, asked: dict[str, Any]) -> tuple[Price, dict[str, str]]:
+def _offered(
+    request: Request, project: Project, asked: dict[str, Any]
+) -> tuple[Price, dict[str, str]]:
     """What is for sale and the ways back: refused before anybody is registered for it."""
-    price = find_price(project=project, stripe_price_id=asked["price_id"], plan_code=asked["plan"])
+    price = price_asked(request, project, asked)
     if price.kind == PriceKind.ONE_OFF:
         raise InvalidInput(
             f"{price} is paid once and no subscription: use POST /api/v1/checkout/session."
@@ -137,6 +140,7 @@ def _wish(consumer: Consumer, price: Price, asked: dict[str, Any], urls: dict[st
         price=price,
         mode=CheckoutMode.SUBSCRIPTION,
         quantity=asked["quantity"],
+        promotion_code=code_asked(consumer.project, asked, consumer=consumer, price=price),
         payment_method_id=chosen_card(consumer=consumer, named=card) if card else "",
         **urls,
     )
@@ -173,6 +177,8 @@ def _subscribed(checkout: Checkout, step: NextStep) -> Any:
         "project_id": checkout.project_id,
         "plan": checkout.plan.code,
         "price_id": checkout.price.stripe_price_id,
+        "currency": checkout.price.currency,
+        "promotion_code": str(checkout.promotion_code) if checkout.promotion_code else None,
         "trial_days": checkout.trial_days,
         "url": url or None,
         "checkout_url": url or None,

@@ -5,14 +5,14 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from billing.serializers import USER_ID_LENGTH
+from billing.serializers import USER_ID_LENGTH, code_field, currency_field
 
 LATEST = 2**33
 MOST = 10_000
 Fields = serializers.Serializer[Any]
 
 
-def example(name: str, **value: object) -> Any:
+def example(name: str, /, **value: object) -> Any:
     shown = OpenApiExample(name, value=value, request_only=True)
     return extend_schema_serializer(examples=[shown])
 
@@ -54,6 +54,7 @@ class PauseRequest(ActRequest):
 class PreviewRequest(Fields):
     plan = _plan()
     price_id = _price_id()
+    promotion_code = code_field()
     quantity = _quantity(required=False, allow_null=True, default=None)
     prorate = serializers.BooleanField(default=True, help_text="Settle the rest of the period now.")
     resume = serializers.BooleanField(default=False, help_text="Price going on after a pause.")
@@ -99,6 +100,7 @@ class MaybeSeenRequest(ActRequest):
 class ChangeRequest(SeenRequest):
     plan = _plan()
     price_id = _price_id()
+    promotion_code = code_field()
     prorate = serializers.BooleanField(default=True)
 
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +117,7 @@ def require_plan(asked: dict[str, Any]) -> dict[str, Any]:
 class UpgradeRequest(MaybeSeenRequest):
     plan = _plan()
     price_id = _price_id()
+    promotion_code = code_field()
     prorate = serializers.BooleanField(default=True, help_text="Settle the rest of the period now.")
 
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
@@ -162,6 +165,8 @@ class SubscribeRequest(Fields):
     success_url = serializers.CharField(required=False, allow_blank=True, default="")
     cancel_url = serializers.CharField(required=False, allow_blank=True, default="")
     customer_email = serializers.EmailField(required=False, allow_blank=True, default="")
+    currency = currency_field()
+    promotion_code = code_field()
 
     def validate(self, asked: dict[str, Any]) -> dict[str, Any]:
         if bool(asked["plan"]) == bool(asked["price_id"]):
@@ -179,6 +184,24 @@ class LineShown(Fields):
     amount_minor = serializers.IntegerField()
 
 
+class TaxLineShown(Fields):
+    name = serializers.CharField(allow_null=True, help_text="VAT, GST, Sales Tax; null: unknown.")
+    percentage = serializers.CharField(allow_null=True)
+    country = serializers.CharField(allow_null=True)
+    amount_minor = serializers.IntegerField()
+    inclusive = serializers.BooleanField(help_text="In the prices; else added to them.")
+    reason = serializers.CharField(help_text="standard_rated, reverse_charge, zero_rated, ...")
+
+
+class SumsShown(Fields):
+    currency = serializers.CharField()
+    subtotal_minor = serializers.IntegerField(help_text="Before discounts and added tax.")
+    discount_minor = serializers.IntegerField()
+    tax_minor = serializers.IntegerField()
+    total_minor = serializers.IntegerField()
+    taxes = TaxLineShown(many=True)
+
+
 class PreviewShown(Fields):
     priced_at = serializers.IntegerField(help_text="Send it back with the change, in 30 minutes.")
     due_now_minor = serializers.IntegerField(help_text="Below 0: credited to the balance.")
@@ -186,6 +209,8 @@ class PreviewShown(Fields):
     lines = LineShown(many=True)
     next_minor = serializers.IntegerField(allow_null=True, help_text="null: it does not renew.")
     next_at = serializers.DateTimeField(allow_null=True)
+    sums = SumsShown(allow_null=True, help_text="Of now; null: nothing is billed now.")
+    next_sums = SumsShown(allow_null=True, help_text="Of the next regular invoice.")
 
 
 class PriceShown(Fields):
@@ -206,8 +231,27 @@ class ItemShown(Fields):
 
 class ChargeShown(Fields):
     at = serializers.DateTimeField()
-    amount_minor = serializers.IntegerField(help_text="Before tax, discounts and usage.")
+    amount_minor = serializers.IntegerField(help_text="What is charged, credit taken off.")
     currency = serializers.CharField()
+    subtotal_minor = serializers.IntegerField(help_text="Before discounts and added tax.")
+    discount_minor = serializers.IntegerField()
+    tax_minor = serializers.IntegerField(help_text="In the prices, or added to them.")
+    total_minor = serializers.IntegerField()
+    exact = serializers.BooleanField(
+        help_text="false: usage, or the tax and discounts of a change to come, are not in it."
+    )
+
+
+class DiscountShown(Fields):
+    id = serializers.CharField(help_text="Stripe's di_...")
+    coupon = serializers.CharField(help_text="Its code in the catalogue, else Stripe's id.")
+    name = serializers.CharField()
+    code = serializers.CharField(allow_null=True, help_text="null: given by staff.")
+    percent_off = serializers.CharField(allow_null=True)
+    amount_off_minor = serializers.IntegerField(allow_null=True)
+    currency = serializers.CharField(help_text="Of the amount.")
+    duration = serializers.CharField(help_text="once, repeating or forever")
+    ends_at = serializers.CharField(allow_null=True)
 
 
 class StepShown(Fields):
@@ -253,6 +297,8 @@ class SubscriptionShown(Fields):
     trial_end = serializers.DateTimeField(allow_null=True)
     paused = serializers.BooleanField()
     paused_until = serializers.DateTimeField(allow_null=True)
+    discounts = DiscountShown(many=True)
+    taxed = serializers.BooleanField(help_text="Stripe Tax counts its tax.")
     next_charge = ChargeShown(allow_null=True)
     scheduled_change = ScheduleShown(allow_null=True)
     next = StepShown()
@@ -292,6 +338,8 @@ class SubscribedShown(Fields):
     project_id = serializers.IntegerField()
     plan = serializers.CharField()
     price_id = serializers.CharField()
+    currency = serializers.CharField()
+    promotion_code = serializers.CharField(allow_null=True)
     trial_days = serializers.IntegerField()
     url = serializers.CharField(allow_null=True)
     checkout_url = serializers.CharField(allow_null=True)

@@ -27,8 +27,9 @@ from billing.api.subscription_shapes import (
     SubscriptionUsageShown,
     UpgradeRequest,
 )
-from billing.checkout import find_price
-from billing.models import ScheduledChange, Subscription
+from billing.models import PromotionCode, ScheduledChange, Subscription
+from billing.on_sale import find_price
+from billing.promotions.codes import usable_code
 from billing.subscription_desk import Outcome, Seen
 from billing.subscriptions import ChangePreview, preview_plan_change, preview_resume
 from config.clock import now
@@ -105,6 +106,7 @@ class SubscriptionView(IdempotentWrites):
             price=price,
             prorate=asked["prorate"],
             seen=_seen(asked),
+            code=_code(self.row, asked, price),
             **more,
         )
 
@@ -157,12 +159,14 @@ class PreviewView(SubscriptionView):
     def _preview(self, asked: dict[str, Any], at: datetime) -> ChangePreview:
         if asked["resume"]:
             return preview_resume(subscription=self.row, at=at)
+        price = _price(self.row, asked)
         return preview_plan_change(
             subscription=self.row,
-            price=_price(self.row, asked),
+            price=price,
             prorate=asked["prorate"],
             at=at,
             quantity=asked["quantity"],
+            code=_code(self.row, asked, price),
         )
 
 
@@ -177,9 +181,23 @@ def _price(row: Subscription, asked: dict[str, Any]) -> Any:
             raise InvalidInput("Its price is not in the catalogue: name a plan.")
         return row.price
     price = find_price(
-        project=row.project, stripe_price_id=asked["price_id"], plan_code=asked["plan"]
+        project=row.project,
+        stripe_price_id=asked["price_id"],
+        plan_code=asked["plan"],
+        currency="" if asked["price_id"] else row.currency,
     )
     return overrides.price_for(consumer=row.consumer, price=price)
+
+
+def _code(row: Subscription, asked: dict[str, Any], price: Any) -> PromotionCode | None:
+    return usable_code(
+        project=row.project,
+        text=asked.get("promotion_code", ""),
+        consumer=row.consumer,
+        price=price,
+        quantity=asked.get("quantity") or row.quantity,
+        at=now(),
+    )
 
 
 def _seen(asked: dict[str, Any]) -> Seen | None:

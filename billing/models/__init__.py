@@ -1,11 +1,12 @@
 """What was paid: one module per subject, one name space for the rest of the code."""
 
 from billing.models.adjustments import Adjustment, AdjustmentState
-from billing.models.catalog import BillingPolicy, Price, PriceKind
+from billing.models.catalog import BillingPolicy, Price, PriceKind, TaxMode
 from billing.models.checkout import Checkout, CheckoutMode, CheckoutState
 from billing.models.credit_notes import CreditNote, NoteStatus, SettledBy
 from billing.models.custom_invoices import CustomInvoice, CustomState
 from billing.models.dashboard import DashboardLink
+from billing.models.discounts import Coupon, CouponDuration, PromotionCode, Redemption
 from billing.models.disputes import Dispute
 from billing.models.dunning import (
     CourseEnd,
@@ -87,6 +88,8 @@ __all__ = [
     "CheckoutMode",
     "CheckoutState",
     "Commission",
+    "Coupon",
+    "CouponDuration",
     "CourseEnd",
     "CourseState",
     "Creator",
@@ -128,9 +131,11 @@ __all__ = [
     "Price",
     "PriceKind",
     "PriceOverride",
+    "PromotionCode",
     "Purchase",
     "PurchaseState",
     "ReconciliationRun",
+    "Redemption",
     "Refund",
     "RefundBudget",
     "RefundBudgetUse",
@@ -152,6 +157,7 @@ __all__ = [
     "StripeCustomer",
     "StripeErrorCount",
     "Subscription",
+    "TaxMode",
     "TaxRate",
     "TrialUse",
     "UsageReport",

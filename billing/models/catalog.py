@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from django.core.validators import MinValueValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.timezone import now
@@ -19,6 +19,18 @@ class PriceKind(models.TextChoices):
     METERED = "metered"
 
 
+class TaxMode(models.TextChoices):
+    OFF = "off"
+    AUTOMATIC = "automatic"  # Stripe Tax counts it, by where the customer is
+
+
+class TaxBehavior(models.TextChoices):
+    """Whether a price has its tax in it. "": as the Stripe account says."""
+
+    INCLUSIVE = "inclusive"
+    EXCLUSIVE = "exclusive"
+
+
 class BillingPolicy(models.Model):
     """How one project bills."""
 
@@ -30,8 +42,20 @@ class BillingPolicy(models.Model):
         default=72, validators=[MinValueValidator(1)]
     )
 
+    # For what begins from now on; what runs already takes it over with its next change.
+    tax = models.CharField(max_length=10, choices=TaxMode, default=TaxMode.OFF)
+    # Of those whose own is not known. "": that of the newest price of a plan.
+    currency = models.CharField(
+        max_length=3, blank=True, validators=[RegexValidator(r"^[a-z]{3}\Z", "Such as eur.")]
+    )
+    # Whether buyers may type a code on Stripe's page when the app names none.
+    takes_codes = models.BooleanField(default=False)
+
     class Meta:
         verbose_name_plural = "billing policies"
+        constraints = [
+            models.CheckConstraint(condition=Q(tax__in=TaxMode.values), name="policy_tax_is_known"),
+        ]
 
     def __str__(self) -> str:
         return f"billing policy of {self.project}"
@@ -55,6 +79,7 @@ class Price(models.Model):
     meter = models.ForeignKey(Meter, models.PROTECT, null=True, blank=True, related_name="prices")
     usage_terms = models.JSONField(default=dict, blank=True)  # {} for a price that is not metered
     active = models.BooleanField(default=True)  # False: archived at Stripe, not sold any more
+    tax_behavior = models.CharField(max_length=9, choices=TaxBehavior, blank=True)
     # Days for nothing before the first period is paid, once per consumer and plan.
     trial_days = models.PositiveSmallIntegerField(default=0)
     # Agreed with one consumer, and sold to nobody else. None: the catalogue's.

@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from billing.models.catalog import Price
+from billing.models.discounts import PromotionCode
 from billing.models.operations import Operation
 from entitlements.models import Plan
 from keystore.ids import new_id
@@ -42,6 +43,10 @@ class Checkout(models.Model):
     mode = models.CharField(max_length=12, choices=CheckoutMode)
     quantity = models.PositiveIntegerField(default=1)
     trial_days = models.PositiveSmallIntegerField(default=0, editable=False)
+    # What the app named for the buyer; None: none, or what they type on Stripe's page.
+    promotion_code = models.ForeignKey(
+        PromotionCode, models.PROTECT, null=True, related_name="checkouts", editable=False
+    )
     # "": paid on Stripe's page; else made at once, charged to this saved payment method.
     stripe_payment_method_id = models.CharField(max_length=255, blank=True, editable=False)
     success_url = models.TextField(blank=True)  # "": Latchkey's own return page

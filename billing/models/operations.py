@@ -36,6 +36,13 @@ class OperationKind(models.TextChoices):
     VOID_CREDIT_NOTE = "void_credit_note"
     CREATE_OVERRIDE = "create_override"
     REFUND = "refund"
+    UPDATE_CUSTOMER = "update_customer"
+    ADD_TAX_ID = "add_tax_id"
+    REMOVE_TAX_ID = "remove_tax_id"
+    CREATE_COUPON = "create_coupon"
+    DELETE_COUPON = "delete_coupon"
+    CREATE_PROMOTION_CODE = "create_promotion_code"
+    UPDATE_PROMOTION_CODE = "update_promotion_code"
     CREATE_PRODUCT = "create_product"
     UPDATE_PRODUCT = "update_product"
     CREATE_PRICE = "create_price"
@@ -91,6 +98,7 @@ class Operation(models.Model):
     first_sent_at = models.DateTimeField(null=True, editable=False)
     stripe_object_id = models.CharField(max_length=255, blank=True, editable=False)  # the outcome
     error = models.TextField(blank=True, editable=False)
+    error_code = models.CharField(max_length=60, blank=True, editable=False)  # Stripe's, if any
     actor = models.CharField(max_length=255)
     request_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)

@@ -23,6 +23,7 @@ class StripeCustomer(models.Model):
     currency = models.CharField(max_length=3, blank=True)
     # The first of Stripe's preferred_locales that we speak. Empty: none
     language = models.CharField(max_length=10, blank=True)
+    country = models.CharField(max_length=2, blank=True)  # of the billing address, as DE
     deleted_at = models.DateTimeField(null=True, blank=True)  # deleted at Stripe
     synced_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -60,6 +61,11 @@ class Subscription(models.Model):
     paused = models.BooleanField(default=False)  # payment collection is paused
     # None: nothing is paused, or somebody paused it without us.
     paid_until = models.DateTimeField(null=True)
+    taxed = models.BooleanField(default=False)  # Stripe Tax counts it
+    # [{"id", "coupon", "name", "percent_off", "amount_off_minor", "currency", "code", "ends_at"}]
+    discounts = models.JSONField(default=list)
+    # The next invoice as Stripe previewed it; None: nobody had to ask, its prices say it.
+    upcoming = models.JSONField(null=True)
     items = models.JSONField(default=list)  # [{"price_id", "quantity"}] as Stripe has them
     trial_told_for = models.DateTimeField(null=True)  # the end of trial that was announced
     # Set with it while the mail about it is still to be sent.
@@ -68,7 +74,10 @@ class Subscription(models.Model):
     synced_at = models.DateTimeField()
 
     class Meta:
-        permissions = [("change_plan_subscription", "Can change a subscription at Stripe")]
+        permissions = [
+            ("change_plan_subscription", "Can change a subscription at Stripe"),
+            ("discount_subscription", "Can give a subscription a discount, or take it away"),
+        ]
         indexes = [
             models.Index(fields=["project", "status"], name="subscription_by_status"),  # metrics
             models.Index(fields=["project", "started_at"], name="subscription_by_start"),
@@ -102,6 +111,9 @@ class Invoice(models.Model):
     tax_minor = models.BigIntegerField(default=0)  # part of the total
     # What credit notes take from the total, wanted ones included; set by conditional update.
     credited_minor = models.BigIntegerField(default=0)
+    subtotal_minor = models.BigIntegerField(null=True)  # before discounts; None: not seen yet
+    discount_minor = models.BigIntegerField(default=0)
+    problem = models.TextField(blank=True)  # why Stripe could not finalize it
     due_at = models.DateTimeField(null=True)  # None: charged automatically
     hosted_url = models.TextField(blank=True)
     pdf_url = models.TextField(blank=True)

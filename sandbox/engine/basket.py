@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from sandbox.engine.discounts import coupon_for
+from sandbox.engine import tax
+from sandbox.engine.discounts import Sold, coupon_for, refuse_unfit
 from sandbox.engine.lines import line, tax_lines
 from sandbox.engine.prices import cost, make_price, round_minor
 from sandbox.engine.usage import is_metered
@@ -107,7 +108,7 @@ def write_sums(
     for wish in session["discounts"] or []:
         _take_off(sandbox, wish, items)
     for item in items:
-        item["amount_tax"], added = _tax(sandbox, item)
+        item["amount_tax"], added = _tax(sandbox, session, item)
         item["amount_total"] = item["amount_subtotal"] - item["amount_discount"] + added
     total = {name: sum(item[name] for item in items) for name in ("amount_discount", "amount_tax")}
     session.update(
@@ -134,7 +135,7 @@ def _take_off(sandbox: Sandbox, wish: dict[str, Any], items: list[Object]) -> No
         item["amount_discount"] += off
 
 
-def _tax(sandbox: Sandbox, item: Object) -> tuple[int, int]:
+def _tax(sandbox: Sandbox, session: Object, item: Object) -> tuple[int, int]:
     """(tax on the item, how much of it is added to the price)."""
     rates = sandbox.store.secret(item["id"], "tax_rates") or []
     made = line(
@@ -145,14 +146,35 @@ def _tax(sandbox: Sandbox, item: Object) -> tuple[int, int]:
         tax_rates=rates,
     )
     made["discount_amounts"] = [{"amount": item["amount_discount"], "discount": ""}]
+    if session["automatic_tax"]["enabled"]:
+        _tax_by_place(sandbox, session, item, made)
     taxes = tax_lines([made], [])
     exclusive = sum(tax["amount"] for tax in taxes if tax["tax_behavior"] == "exclusive")
     return sum(tax["amount"] for tax in taxes), exclusive
 
 
-def redeem(sandbox: Sandbox, wanted: list[dict[str, Any]], *, at: int) -> list[dict[str, Any]]:
+def _tax_by_place(sandbox: Sandbox, session: Object, item: Object, made: Object) -> None:
+    """By the customer's address, or the one that the buyer typed."""
+    customer = sandbox.store.find(session["customer"]) or {"id": "", "tax_exempt": "none"}
+    typed = sandbox.store.secret(session["id"], "address")
+    buyer = {**customer, "address": typed} if typed else customer
+    where = tax.location_of(buyer)
+    session["automatic_tax"]["status"] = tax.COMPLETE if where else tax.LACKING
+    product = sandbox.store.find(item["price"]["product"]) or {}
+    tax.rate_line(sandbox, made, buyer, where, item["price"], product)
+
+
+def redeem(
+    sandbox: Sandbox,
+    wanted: list[dict[str, Any]],
+    *,
+    at: int,
+    items: list[Object],
+    customer: str | None,
+) -> list[dict[str, Any]]:
     """The session's discounts as {coupon, promotion_code}; refuses what cannot be redeemed."""
     made = []
+    refuse_unfit(sandbox, wanted, customer, at=at, sold=Sold.of(items))
     for place, wish in enumerate(wanted):
         coupon, code = coupon_for(sandbox, wish, param=f"discounts[{place}]", at=at)
         made.append({"coupon": coupon["id"], "promotion_code": code["id"] if code else None})

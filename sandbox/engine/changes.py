@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.engine import cards, invoices
-from sandbox.engine.discounts import make_discounts
+from sandbox.engine import cards, invoices, pending, tax
+from sandbox.engine.discounts import Sold, make_discounts, refuse_unfit
 from sandbox.engine.entitlements import refresh_entitlements
 from sandbox.engine.items import (
     changed_items,
@@ -38,6 +38,10 @@ def update_subscription(sandbox: Sandbox, subscription: Object, given: dict[str,
         if only:
             message = "A canceled subscription can only update its cancellation_details and "
             raise invalid(message + "metadata.")
+    if (given.get("automatic_tax") or {}).get("enabled"):
+        tax.require_location(sandbox, sandbox.store.get("customer", subscription["customer"]))
+    sold = Sold.of(items_of(subscription))
+    refuse_unfit(sandbox, given.get("discounts"), subscription["customer"], at=at, sold=sold)
     after, lines, resets = _plan_items(sandbox, subscription, given, at)
     _refuse_unpaid_change(sandbox, subscription, given, lines, resets)
     with sandbox.changing(subscription):
@@ -71,7 +75,8 @@ def _plan_items(
     if is_free or given.get("proration_behavior") == "none":
         return after, used, resets and not is_free
     when = given.get("proration_date", at)
-    lines = proration_lines(sandbox, before, after, at=when, credit_only=resets)
+    off = (subscription["discounts"], given.get("discounts"))
+    lines = proration_lines(sandbox, before, after, at=when, credit_only=resets, discounts=off)
     return after, used + lines, resets
 
 
@@ -125,6 +130,7 @@ def _write_plain(sandbox: Sandbox, subscription: Object, given: dict[str, Any], 
             customer=subscription["customer"],
             subscription=subscription["id"],
             at=at,
+            sold=Sold.of(items_of(subscription)),
         )
     if given.get("cancellation_details"):
         subscription["cancellation_details"].update(given["cancellation_details"])
@@ -207,7 +213,7 @@ def _bill(
         return
     if is_new_period:
         lines = lines + cycle_lines(sandbox, subscription, is_trial=False)
-    lines = lines + invoices.lines_kept_for(sandbox, subscription)
+    lines = lines + pending.lines_kept_for(sandbox, subscription)
     invoice = invoices.assemble_for(
         sandbox, subscription, lines=lines, reason="subscription_update", at=at
     )

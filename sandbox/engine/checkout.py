@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sandbox.engine import payments, renewals
+from sandbox.engine import payments, renewals, tax
 from sandbox.engine.basket import make_items, redeem, write_sums
 from sandbox.engine.cards import client_secret
 from sandbox.errors import StripeError, invalid
@@ -60,7 +60,9 @@ def open_session(sandbox: Sandbox, given: dict[str, Any]) -> Object:
     items: list[Object] = []
     if mode != "setup":
         items = make_items(sandbox, given.get("line_items") or [], mode=mode)
-        session["discounts"] = redeem(sandbox, given.get("discounts") or [], at=at)
+        buyer = customer["id"] if customer else None
+        wished = given.get("discounts") or []
+        session["discounts"] = redeem(sandbox, wished, at=at, items=items, customer=buyer)
         write_sums(sandbox, session, items, due_later=has_trial(given))
     sandbox.store.hide(session["id"], given=given, items=items)
     return sandbox.store.put(session)
@@ -84,7 +86,32 @@ def _check(sandbox: Sandbox, given: dict[str, Any], mode: str) -> Object | None:
         if given.get(name):
             _check_url(given[name], name)
     id = given.get("customer")
-    return sandbox.store.get("customer", id, param="customer", status=400) if id else None
+    customer = sandbox.store.get("customer", id, param="customer", status=400) if id else None
+    _check_tax(given, customer)
+    return customer
+
+
+def _check_tax(given: dict[str, Any], customer: Object | None) -> None:
+    """What a known customer's tax needs: an address, or leave to keep the one that is typed."""
+    updates = given.get("customer_update") or {}
+    if updates and customer is None:
+        message = "`customer_update` can only be used with `customer`."
+        raise invalid(message, param="customer_update")
+    if customer is None:
+        return
+    takes_ids = (given.get("tax_id_collection") or {}).get("enabled")
+    if takes_ids and updates.get("name") != "auto":
+        message = "Tax ID collection requires updating business name on the customer. To enable "
+        message += "tax ID collection for an existing customer, please set `customer_update[name]` "
+        raise invalid(message + "to `auto`.", param="customer_update")
+    counts = (given.get("automatic_tax") or {}).get("enabled")
+    keeps = "auto" in (updates.get("address"), updates.get("shipping"))
+    if counts and not keeps and tax.location_of(customer) is None:
+        message = "Automatic tax calculation in Checkout requires a valid address on the Customer. "
+        message += "Add a valid address to the Customer or set either `customer_update[address]` "
+        message += "to 'auto' or `customer_update[shipping]` to 'auto' to save the address "
+        message += "entered in Checkout to the Customer."
+        raise StripeError(400, message, code=tax.INVALID, param="automatic_tax")
 
 
 def _check_url(url: str, param: str) -> None:
@@ -114,7 +141,7 @@ def _write_mode(session: Object, given: dict[str, Any], mode: str) -> None:
     session["payment_method_collection"] = collection if is_subscription else "if_required"
     session["allow_promotion_codes"] = given.get("allow_promotion_codes")
     if session["automatic_tax"]["enabled"]:
-        session["automatic_tax"].update(status="complete", provider="stripe")
+        session["automatic_tax"].update(status=tax.LACKING, provider="stripe")
     if mode == "payment":
         wanted = given.get("invoice_creation") or {}
         data = {
@@ -195,9 +222,32 @@ def _expire_late(sandbox: Sandbox, session: Object, at: int) -> None:
 def add_code(sandbox: Sandbox, session: Object, code: Object) -> None:
     """The buyer typed a promotion code."""
     wish = [{"promotion_code": code["id"]}]
-    session["discounts"] = redeem(sandbox, wish, at=sandbox.now(session))
+    items, at = items_in(sandbox, session), sandbox.now(session)
+    buyer = session["customer"]
+    session["discounts"] = redeem(sandbox, wish, at=at, items=items, customer=buyer)
+    count_again(sandbox, session)
+
+
+def count_again(sandbox: Sandbox, session: Object) -> None:
+    """The sums, after something that they follow from has changed."""
     given = sandbox.store.secret(session["id"], "given")
     write_sums(sandbox, session, items_in(sandbox, session), due_later=has_trial(given))
+
+
+def asks_address(session: Object) -> bool:
+    required = session["billing_address_collection"] == "required"
+    return required or bool(session["automatic_tax"]["enabled"])
+
+
+def take_address(sandbox: Sandbox, session: Object, address: dict[str, Any]) -> None:
+    """The buyer typed where they are: the tax follows. Refuses a place that says too little."""
+    if session["automatic_tax"]["enabled"] and tax.place_of(address) is None:
+        known = sandbox.store.find(session["customer"]) or {}
+        if address.get("country") or tax.location_of(known) is None:
+            raise tax.invalid_location()
+        return
+    sandbox.store.hide(session["id"], address=address)
+    count_again(sandbox, session)
 
 
 def next_url(session: Object) -> str | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sandbox.engine import payments
-from sandbox.engine.lines import invoice_item_parent, line, words_for
+from sandbox.engine import payments, pending, tax
+from sandbox.engine.lines import words_for
 from sandbox.engine.prices import cost
 from sandbox.engine.totals import write_lines
 from sandbox.engine.usage import is_metered, used
 from sandbox.errors import StripeError, invalid
-from sandbox.shapes import blank, copy, merge_metadata
+from sandbox.shapes import blank, copy, fill, merge_metadata
 from sandbox.store import Object, new_id
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def assemble_invoice(
         status="draft",
         test_clock=customer["test_clock"],
         **{f"customer_{name}": customer[name] for name in COPIED_FROM_CUSTOMER},
-        customer_tax_ids=[],
+        customer_tax_ids=tax.shown_ids(sandbox, customer["id"]),
     )
     if subscription:
         _take_from_subscription(invoice, subscription)
@@ -91,70 +91,19 @@ def _take_from_subscription(invoice: Object, subscription: Object) -> None:
     invoice["discounts"] = list(subscription["discounts"])
     invoice["default_tax_rates"] = copy(subscription["default_tax_rates"] or [])
     if subscription["automatic_tax"]["enabled"]:
-        invoice["automatic_tax"].update(enabled=True, status="complete")
+        invoice["automatic_tax"].update(enabled=True)
     if subscription["days_until_due"] is not None:
         invoice["due_date"] = invoice["created"] + subscription["days_until_due"] * 86_400
 
 
 def store_draft(sandbox: Sandbox, invoice: Object) -> Object:
     """Keep the draft, claim the items on it, and tell of it."""
-    claim_items(sandbox, invoice)
+    pending.claim_items(sandbox, invoice)
     sandbox.store.put(invoice)
     for one in invoice["lines"]["data"]:
         sandbox.store.put(one)
     sandbox.emit("invoice.created", invoice)
     return invoice
-
-
-def lines_kept_for(sandbox: Sandbox, subscription: Object) -> list[Object]:
-    """What waits for the subscription's next invoice."""
-    customer, currency = subscription["customer"], subscription["currency"]
-    return pending_lines(sandbox, customer, subscription["id"], currency)
-
-
-def pending_lines(
-    sandbox: Sandbox, customer: str, subscription: str | None, currency: str
-) -> list[Object]:
-    """A line for each invoice item that waits for the customer's next invoice."""
-    return [
-        item_line(item)
-        for item in sandbox.store.all("invoiceitem")
-        if item["customer"] == customer
-        and item["invoice"] is None
-        and item["currency"] == currency
-        and _belongs_to(item) in (None, subscription)
-    ]
-
-
-def _belongs_to(item: Object) -> str | None:
-    of = (item["parent"] or {}).get("subscription_details") or {}
-    return of.get("subscription")
-
-
-def item_line(item: Object) -> Object:
-    price = ((item["pricing"] or {}).get("price_details") or {}).get("price")
-    made = line(
-        amount=item["amount"],
-        currency=item["currency"],
-        description=item["description"],
-        period=(item["period"]["start"], item["period"]["end"]),
-        quantity=item["quantity"],
-        parent=invoice_item_parent(item),
-        tax_rates=item["tax_rates"],
-    )
-    made["pricing"] = copy(item["pricing"]) if price else None
-    made["discountable"] = item["discountable"]
-    made["metadata"] = dict(item["metadata"] or {})
-    made["_item"] = item["id"]
-    return made
-
-
-def claim_items(sandbox: Sandbox, invoice: Object) -> None:
-    """The invoice items that became lines wait no longer."""
-    for one in invoice["lines"]["data"]:
-        id = one.pop("_item", None)
-        if id:
-            sandbox.store.get("invoiceitem", id)["invoice"] = invoice["id"]
 
 
 def finalize_invoice(sandbox: Sandbox, invoice: Object) -> Object:
@@ -166,6 +115,7 @@ def finalize_invoice(sandbox: Sandbox, invoice: Object) -> Object:
         )
     _count_again(sandbox, invoice)
     customer = sandbox.store.get("customer", invoice["customer"])
+    _tax_again(sandbox, invoice, customer)
     now, page = sandbox.now(invoice), f"{sandbox.public_url}/pages/invoices/{invoice['id']}"
     number = customer["next_invoice_sequence"]
     customer["next_invoice_sequence"] = number + 1
@@ -187,6 +137,26 @@ def finalize_invoice(sandbox: Sandbox, invoice: Object) -> Object:
     elif invoice["collection_method"] == "send_invoice":
         sandbox.emit("invoice.sent", invoice)
     return invoice
+
+
+def _tax_again(sandbox: Sandbox, invoice: Object, customer: Object) -> None:
+    """The rates are those of the place where the customer is by now; without one it stays a
+    draft, and Stripe tells of that.
+    """
+    if not invoice["automatic_tax"]["enabled"]:
+        return
+    for name in COPIED_FROM_CUSTOMER:
+        invoice[f"customer_{name}"] = copy(customer[name])
+    write_lines(sandbox, invoice, invoice["lines"]["data"])
+    if invoice["automatic_tax"]["status"] == tax.COMPLETE:
+        invoice["last_finalization_error"] = None
+        return
+    refusal = tax.invalid_location()
+    filled = fill("invoice", {"last_finalization_error": refusal.error})
+    problem = filled["last_finalization_error"]
+    invoice.update(last_finalization_error=problem, auto_advance=False)
+    sandbox.emit("invoice.finalization_failed", invoice)
+    raise refusal
 
 
 def _count_again(sandbox: Sandbox, invoice: Object) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from sandbox.engine.discounts import coupons_of, taken_off
 from sandbox.engine.lines import item_parent, line
 from sandbox.engine.periods import period_end
 from sandbox.engine.prices import cost, make_price, round_minor
@@ -164,21 +166,31 @@ def _change(sandbox: Sandbox, item: Object, change: dict[str, Any], param: str) 
 
 
 def proration_lines(
-    sandbox: Sandbox, before: list[Object], after: list[Object], *, at: int, credit_only: bool
+    sandbox: Sandbox,
+    before: list[Object],
+    after: list[Object],
+    *,
+    at: int,
+    credit_only: bool,
+    discounts: tuple[Sequence[str], Any] | None = None,
 ) -> list[Object]:
     """Credit for the unused time of the old items, and charge for it at the new ones.
 
     Usage is billed when it is counted, so there is nothing of it to give back or to add.
+    `discounts`: those that hold, and those wished for; the amounts have them taken off.
     """
+    held, wished = discounts or ((), None)
+    old_off = coupons_of(sandbox, [{"discount": one} for one in held])
+    new_off = old_off if wished is None else coupons_of(sandbox, wished or [])
     old = {item["id"]: item for item in before if not is_metered(item["price"])}
     new = {item["id"]: item for item in after if not is_metered(item["price"])}
     lines = []
     for id, item in old.items():
         if credit_only or not _is_same(item, new.get(id)):
-            lines.append(_part(sandbox, item, at, sign=-1))
+            lines.append(_part(sandbox, item, at, sign=-1, coupons=old_off))
     for id, item in new.items():
         if not credit_only and not _is_same(item, old.get(id)):
-            lines.append(_part(sandbox, item, at, sign=1))
+            lines.append(_part(sandbox, item, at, sign=1, coupons=new_off))
     return lines
 
 
@@ -188,14 +200,15 @@ def _is_same(one: Object, other: Object | None) -> bool:
     return bool(one.get("quantity") == other.get("quantity"))
 
 
-def _part(sandbox: Sandbox, item: Object, at: int, *, sign: int) -> Object:
+def _part(sandbox: Sandbox, item: Object, at: int, *, sign: int, coupons: list[Object]) -> Object:
     start, end = item["current_period_start"], item["current_period_end"]
     quantity, price = item.get("quantity") or 0, item["price"]
     share = Decimal(max(0, end - at)) / Decimal(end - start)
     product = sandbox.store.find(price["product"]) or {}
     words = "Remaining time on" if sign > 0 else "Unused time on"
+    full = taken_off(sandbox, cost(sandbox, price, quantity), price["product"], coupons)
     made = line(
-        amount=sign * round_minor(cost(sandbox, price, quantity) * share),
+        amount=sign * round_minor(full * share),
         currency=price["currency"],
         description=f"{words} {quantity} x {product.get('name', 'Product')}",
         period=(at, end),

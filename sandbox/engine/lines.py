@@ -184,8 +184,9 @@ def tax_lines(lines: list[Object], default_rates: list[Object]) -> list[dict[str
     totals: dict[str, dict[str, Any]] = {}
     for one in lines:
         net = one["amount"] - sum(part["amount"] for part in one["discount_amounts"])
+        reason = one.pop("_taxability", "standard_rated")
         for rate in one.pop("_tax_rates", None) or default_rates:
-            tax = tax_on(net, rate)
+            tax = tax_on(net, rate, reason)
             one["taxes"].append(tax)
             total = totals.setdefault(rate["id"], {**tax, "amount": 0, "taxable_amount": 0})
             total["amount"] += tax["amount"]
@@ -193,7 +194,7 @@ def tax_lines(lines: list[Object], default_rates: list[Object]) -> list[dict[str
     return list(totals.values())
 
 
-def tax_on(net: int, rate: Object) -> dict[str, Any]:
+def tax_on(net: int, rate: Object, reason: str = "standard_rated") -> dict[str, Any]:
     """The tax of one amount at one rate: inside of it, or on top."""
     percent = Decimal(str(rate["percentage"]))
     share = percent / (100 + percent) if rate["inclusive"] else percent / 100
@@ -202,7 +203,7 @@ def tax_on(net: int, rate: Object) -> dict[str, Any]:
         "amount": amount,
         "tax_behavior": "inclusive" if rate["inclusive"] else "exclusive",
         "tax_rate_details": {"tax_rate": rate["id"]},
-        "taxability_reason": "standard_rated",
+        "taxability_reason": reason,
         "taxable_amount": net - amount if rate["inclusive"] else net,
         "type": "tax_rate_details",
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.engine import invoices
+from sandbox.engine import invoices, pending
+from sandbox.engine.discounts import Sold, drop_ended, make_discounts
 from sandbox.engine.items import (
     changed_items,
     check_together,
@@ -38,12 +39,16 @@ def preview_invoice(sandbox: Sandbox, given: dict[str, Any]) -> Object:
         raise invalid("You must pass `customer` or `subscription`.", param="customer")
     customer = sandbox.store.get("customer", id, param="customer", status=400)
     at = sandbox.now(customer)
+    wished = given.get("discounts")
     if subscription:
-        copied, lines = _of_change(sandbox, copy(subscription), details, at)
+        copied, lines = _of_change(sandbox, copy(subscription), details, at, wished)
     else:
         copied, lines = _of_new(sandbox, customer, details, at)
+    made = _discounts(sandbox, copied, wished, at)
+    if given.get("automatic_tax"):
+        copied["automatic_tax"]["enabled"] = given["automatic_tax"]["enabled"]
     currency = copied["currency"]
-    lines += invoices.pending_lines(sandbox, customer["id"], given.get("subscription"), currency)
+    lines += pending.pending_lines(sandbox, customer["id"], given.get("subscription"), currency)
     lines += [_extra(item, currency, at) for item in given.get("invoice_items") or []]
     invoice = invoices.assemble_invoice(
         sandbox,
@@ -56,12 +61,31 @@ def preview_invoice(sandbox: Sandbox, given: dict[str, Any]) -> Object:
     )
     for one in lines:
         one.pop("_item", None)
+    for id in made:
+        sandbox.store.remove(sandbox.store.get("discount", id))
     invoice["id"] = f"upcoming_in_{random_text(24)}"
     return invoice
 
 
+def _discounts(sandbox: Sandbox, copied: Object, wished: Any, at: int) -> list[str]:
+    """Those of the preview, written on the copy; gives the ids that were made only for it."""
+    if wished is None:
+        return []
+    kept = [wish["discount"] for wish in wished or [] if wish.get("discount")]
+    copied["discounts"] = make_discounts(
+        sandbox,
+        wished,
+        customer=copied["customer"],
+        subscription=None,
+        at=at,
+        sold=Sold.of(items_of(copied)),
+        counts=False,
+    )
+    return [id for id in copied["discounts"] if id not in kept]
+
+
 def _of_change(
-    sandbox: Sandbox, subscription: Object, details: dict[str, Any], at: int
+    sandbox: Sandbox, subscription: Object, details: dict[str, Any], at: int, wished: Any
 ) -> tuple[Object, list[Object]]:
     """The proration alone when it is invoiced at once, else the next renewal with it."""
     before = items_of(subscription)
@@ -71,7 +95,8 @@ def _of_change(
     lines: list[Object] = []
     if behaviour != "none" and subscription["status"] != "trialing":
         when = details.get("proration_date", at)
-        lines = proration_lines(sandbox, before, after, at=when, credit_only=resets)
+        off = (subscription["discounts"], wished)
+        lines = proration_lines(sandbox, before, after, at=when, credit_only=resets, discounts=off)
     subscription["items"]["data"] = after
     if behaviour == "always_invoice" and not resets and details.get("items"):
         return subscription, lines
@@ -79,6 +104,7 @@ def _of_change(
     start = arrears[1]
     anchor = at if resets else subscription["billing_cycle_anchor"]
     set_period(after, start, next_end(after, start, anchor=anchor))
+    drop_ended(sandbox, subscription, at=start)
     was_trial = subscription["status"] == "trialing"
     return subscription, lines + cycle_lines(
         sandbox, subscription, is_trial=was_trial, arrears=arrears

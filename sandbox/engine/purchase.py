@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.engine import invoices, payments, setups
+from sandbox.engine import invoices, payments, setups, tax
 from sandbox.engine.checkout import KIND, details, items_in
 from sandbox.engine.discounts import make_discounts
 from sandbox.engine.lines import line
@@ -49,11 +49,25 @@ def pay_session(
         raise invalid("Missing required param: payment_method.", param="payment_method")
     buyer = _buyer(sandbox, session, email=email, name=name)
     session["customer_details"] = details(email=email or (buyer or {}).get("email"), name=name)
+    _keep_address(sandbox, session, buyer)
     sandbox.store.hide(session["id"], method=method["id"] if method else None)
     begin = {"payment": _pay_once, "subscription": _subscribe, "setup": _save_card}
     begin[session["mode"]](sandbox, session, buyer, method)
     settle(sandbox, session)
     return "complete" if session["status"] == "complete" else "challenge"
+
+
+def _keep_address(sandbox: Sandbox, session: Object, buyer: Object | None) -> None:
+    """What was typed goes onto the customer, if the session may; the tax id always does."""
+    typed = sandbox.store.secret(session["id"], "address")
+    known = sandbox.store.secret(session["id"], "given").get("customer_update") or {}
+    session["customer_details"]["address"] = typed or (buyer or {}).get("address")
+    may = session["customer"] is None or known.get("address") == "auto"
+    if buyer and typed and may:
+        with sandbox.changing(buyer):
+            buyer["address"] = typed
+    shown = tax.shown_ids(sandbox, buyer["id"]) if buyer else []
+    session["customer_details"]["tax_ids"] = shown
 
 
 def open_challenge(sandbox: Sandbox, session: Object) -> str | None:

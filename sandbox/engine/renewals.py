@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.engine import invoices
-from sandbox.engine.discounts import drop_used
+from sandbox.engine import invoices, pending
+from sandbox.engine.discounts import drop_ended, drop_used
 from sandbox.engine.entitlements import refresh_entitlements
 from sandbox.engine.items import items_of, next_end, period_of, set_period
 from sandbox.engine.subscriptions import DAY, cancel_subscription, cycle_lines, usage_lines
+from sandbox.errors import StripeError
 from sandbox.registry import Due, timer
 from sandbox.store import Object
 
@@ -89,7 +90,7 @@ def renew(sandbox: Sandbox, subscription: Object, at: int) -> None:
         return
     arrears, items = period_of(subscription), items_of(subscription)
     start = arrears[1]
-    drop_used(sandbox, subscription, at=start)
+    drop_ended(sandbox, subscription, at=start)
     with sandbox.changing(subscription):
         set_period(
             items, start, next_end(items, start, anchor=subscription["billing_cycle_anchor"])
@@ -97,11 +98,12 @@ def renew(sandbox: Sandbox, subscription: Object, at: int) -> None:
         if was_trial:
             subscription["status"] = "active"
         lines = cycle_lines(sandbox, subscription, is_trial=was_trial, arrears=arrears)
-        lines += invoices.lines_kept_for(sandbox, subscription)
+        lines += pending.lines_kept_for(sandbox, subscription)
         invoice = invoices.assemble_for(
             sandbox, subscription, lines=lines, reason="subscription_cycle", at=at
         )
         subscription["latest_invoice"] = invoice["id"]
+        drop_used(sandbox, subscription, at=start)
     _set_collection(sandbox, subscription, invoice, at)
     invoices.store_draft(sandbox, invoice)
     refresh_entitlements(sandbox, subscription["customer"])
@@ -150,7 +152,10 @@ def _collection_work(sandbox: Sandbox, invoice: Object) -> Due:
 
 def collect(sandbox: Sandbox, invoice: Object, at: int) -> None:
     """Finalize the draft, and charge the card if that is how it is paid."""
-    invoices.finalize_invoice(sandbox, invoice)
+    try:
+        invoices.finalize_invoice(sandbox, invoice)
+    except StripeError:  # told by its event: the invoice stays a draft
+        return
     paused_as = sandbox.store.secret(invoice["id"], "paused_as")
     if invoice["status"] != "open":
         return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sandbox.engine import cards, invoices, setups
-from sandbox.engine.discounts import drop_used, make_discounts
+from sandbox.engine import cards, invoices, pending, setups, tax
+from sandbox.engine.discounts import Sold, count_redeemed, drop_used, make_discounts
 from sandbox.engine.entitlements import refresh_entitlements
 from sandbox.engine.items import check_together, items_of, make_item, next_end, set_period
 from sandbox.engine.lines import cycle_line, line, words_for
@@ -32,17 +32,21 @@ def create_subscription(sandbox: Sandbox, given: dict[str, Any]) -> Object:
     """`given` are the parameters of POST /v1/subscriptions. Emits all that Stripe emits."""
     customer = sandbox.store.get("customer", given["customer"], param="customer", status=400)
     at = sandbox.now(customer)
+    if (given.get("automatic_tax") or {}).get("enabled"):
+        tax.require_location(sandbox, customer)
     subscription = _new(sandbox, given, customer, at)
     invoice = _first_invoice(sandbox, subscription, given, at)
     _check_can_pay(sandbox, subscription, customer, invoice, given)
+    count_redeemed(sandbox, subscription["discounts"])
     _store(sandbox, subscription)
-    customer["currency"] = customer["currency"] or subscription["currency"]
+    customer["currency"] = subscription["currency"]
     subscription["latest_invoice"] = invoice["id"]
     _first_status(sandbox, subscription, invoice)
     sandbox.emit("customer.subscription.created", subscription)
     _tell_of_short_trial(sandbox, subscription, at)
     invoices.store_draft(sandbox, invoice)
-    drop_used(sandbox, subscription, at=at)
+    if subscription["status"] != "trialing":
+        drop_used(sandbox, subscription, at=at)
     _collect_first(sandbox, subscription, invoice, given)
     refresh_entitlements(sandbox, customer["id"])
     return subscription
@@ -62,6 +66,7 @@ def _new(sandbox: Sandbox, given: dict[str, Any], customer: Object, at: int) -> 
         for place, item in enumerate(wanted)
     ]
     check_together(items)
+    check_currency(sandbox, customer, items[0]["price"]["currency"])
     url = f"/v1/subscription_items?subscription={id}"
     rates = given.get("default_tax_rates") or []
     subscription.update(
@@ -73,17 +78,37 @@ def _new(sandbox: Sandbox, given: dict[str, Any], customer: Object, at: int) -> 
         items={"object": "list", "data": items, "has_more": False, "url": url},
         test_clock=customer["test_clock"],
     )
-    subscription["cancellation_details"] = {"comment": None, "feedback": None, "reason": None}
-    subscription["trial_settings"] = subscription["trial_settings"] or {
-        "end_behavior": {"missing_payment_method": "create_invoice"}
-    }
+    _write_defaults(subscription)
     merge_metadata(subscription, given.get("metadata"))
     subscription["discounts"] = make_discounts(
-        sandbox, given.get("discounts"), customer=customer["id"], subscription=id, at=at
+        sandbox,
+        given.get("discounts"),
+        customer=customer["id"],
+        subscription=id,
+        at=at,
+        sold=Sold.of(items),
+        counts=False,
     )
     _set_trial_and_period(subscription, given, at)
     _set_cancellation(subscription, at)
     return subscription
+
+
+def _write_defaults(subscription: Object) -> None:
+    subscription["cancellation_details"] = {"comment": None, "feedback": None, "reason": None}
+    subscription["trial_settings"] = subscription["trial_settings"] or {
+        "end_behavior": {"missing_payment_method": "create_invoice"}
+    }
+
+
+def check_currency(sandbox: Sandbox, customer: Object, currency: str) -> None:
+    """One customer has one currency, for as long as something runs in it."""
+    for other in sandbox.store.all("subscription"):
+        runs = other["customer"] == customer["id"] and other["status"] in LIVE
+        if runs and other["currency"] != currency:
+            message = "You cannot combine currencies on a single customer. This customer has an "
+            message += "active subscription, subscription schedule, discount, quote, or invoice "
+            raise invalid(message + f"item with currency {other['currency']}.")
 
 
 def _set_trial_and_period(subscription: Object, given: dict[str, Any], at: int) -> None:
@@ -156,7 +181,7 @@ def _first_invoice(
     sandbox: Sandbox, subscription: Object, given: dict[str, Any], at: int
 ) -> Object:
     lines = cycle_lines(sandbox, subscription, is_trial=bool(subscription["trial_end"]))
-    lines += invoices.lines_kept_for(sandbox, subscription)
+    lines += pending.lines_kept_for(sandbox, subscription)
     for extra in given.get("add_invoice_items") or []:
         price = sandbox.store.get("price", extra.get("price", ""), param="price", status=400)
         count = extra.get("quantity", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox.engine import tax
 from sandbox.engine.lines import discount_lines, tax_lines
 from sandbox.lists import list_of
 from sandbox.money import nearest
@@ -20,6 +21,8 @@ def write_lines(sandbox: Sandbox, invoice: Object, lines: list[Object]) -> None:
             one["_tax_rates"] = _rates_of(sandbox, one)
         one.update(invoice=invoice["id"], discount_amounts=[], taxes=[])
     off = discount_lines(sandbox, lines, invoice["discounts"])
+    if invoice["automatic_tax"]["enabled"]:
+        tax.write_automatic(sandbox, invoice, lines)
     taxes = tax_lines(lines, invoice["default_tax_rates"])
     subtotal = sum(one["amount"] for one in lines)
     exclusive = sum(t["amount"] for t in taxes if t["tax_behavior"] == "exclusive")

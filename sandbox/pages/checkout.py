@@ -6,6 +6,7 @@ from sandbox.engine import checkout, purchase
 from sandbox.engine.basket import find_code
 from sandbox.errors import StripeError, invalid
 from sandbox.money import show
+from sandbox.pages.address_form import buyer_fields, read_address, take_tax_id
 from sandbox.pages.card_form import card_fields, email_field, quick_buttons, read_card, read_email
 from sandbox.pages.layout import (
     Html,
@@ -77,6 +78,9 @@ def _pay(request: PageRequest, session: Object) -> PageAnswer:
     if not purchase.open_challenge(sandbox, session):
         email = _known_email(request, session) or read_email(request.form)
         name = request.form.get("name", "").strip()[:200] or None
+        if checkout.asks_address(session):
+            checkout.take_address(sandbox, session, read_address(request.form))
+        take_tax_id(sandbox, session, request.form)
         needs = purchase.needs_card(session)
         method = read_card(sandbox, request.form, email=email) if needs else None
         purchase.pay_session(sandbox, session, method=method, email=email, name=name)
@@ -121,7 +125,9 @@ def _form(request: PageRequest, session: Object, error: str | None) -> PageAnswe
         error=note(error),
         heading="Pay by card" if session["amount_total"] else "Your details",
         email=email,
-        card=card_fields(request.form) if needs else Html(),
+        card=join((buyer_fields(session, request.form), card_fields(request.form)))
+        if needs
+        else buyer_fields(session, request.form),
         verb=_verb(session),
         quick=quick_buttons() if needs else Html(),
     )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox import generic
-from sandbox.engine import invoices, payments, renewals
+from sandbox.engine import invoices, payments, pending, renewals
 from sandbox.engine.discounts import make_discounts
 from sandbox.engine.lines import words_for
 from sandbox.engine.previews import preview_invoice
@@ -14,7 +14,7 @@ from sandbox.engine.prices import cost, make_price
 from sandbox.errors import StripeError, invalid
 from sandbox.lists import matching, paginate
 from sandbox.registry import Call, expands, on
-from sandbox.shapes import merge_metadata
+from sandbox.shapes import fill, merge_metadata
 from sandbox.store import Object
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def create_invoice(call: Call) -> Object:
     lines = []
     if call.params.get("pending_invoice_items_behavior") == "include" or subscription:
         of = subscription["id"] if subscription else None
-        lines = invoices.pending_lines(call.sandbox, customer["id"], of, currency)
+        lines = pending.pending_lines(call.sandbox, customer["id"], of, currency)
     wanted = call.params.get("discounts")
     values = {name: call.params[name] for name in TAKEN if name in call.params}
     values.setdefault("auto_advance", False)
@@ -51,6 +51,7 @@ def create_invoice(call: Call) -> Object:
         reason="manual",
         at=at,
         subscription=subscription,
+        automatic_tax=_automatic(call),
         discounts=make_discounts(
             call.sandbox, wanted, customer=customer["id"], subscription=None, at=at
         ),
@@ -62,6 +63,11 @@ def create_invoice(call: Call) -> Object:
         invoice["automatically_finalizes_at"] = at + call.sandbox.settings.draft_seconds
     invoices.store_draft(call.sandbox, invoice)
     return invoice
+
+
+def _automatic(call: Call) -> Object | None:
+    given = call.params.get("automatic_tax")
+    return fill("invoice", {"automatic_tax": given})["automatic_tax"] if given else None
 
 
 @on("POST /v1/invoices/{id}")
@@ -224,9 +230,9 @@ def create_item(call: Call) -> Object:
 
 
 def _put_on(call: Call, invoice: Object, items: list[Object]) -> None:
-    made = [invoices.item_line(item) for item in items]
+    made = [pending.item_line(item) for item in items]
     invoices.write_lines(call.sandbox, invoice, [*invoice["lines"]["data"], *made])
-    invoices.claim_items(call.sandbox, invoice)
+    pending.claim_items(call.sandbox, invoice)
     for line in made:
         call.store.put(line)
 

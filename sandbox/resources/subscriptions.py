@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.engine import invoices
+from sandbox.engine import invoices, pending
 from sandbox.engine.changes import update_subscription
 from sandbox.engine.entitlements import active_entitlements, refresh_entitlements
 from sandbox.engine.items import items_of, period_of, proration_lines
@@ -51,7 +51,7 @@ def _last_invoice(call: Call, subscription: Object, at: int) -> None:
     if call.params.get("prorate"):
         items = items_of(subscription)
         lines += proration_lines(call.sandbox, items, items, at=at, credit_only=True)
-    lines += invoices.lines_kept_for(call.sandbox, subscription)
+    lines += pending.lines_kept_for(call.sandbox, subscription)
     if not lines:
         return
     invoice = invoices.assemble_for(

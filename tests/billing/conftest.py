@@ -81,7 +81,8 @@ def sell(plan, sandbox, *, amount_minor, currency="usd", interval="month"):
     params = {"product": product["id"], "unit_amount": amount_minor, "currency": currency}
     if interval:
         params["recurring"] = {"interval": interval}
-    price = gateway.write("/v1/prices", params, idempotency_key=f"test:{plan.code}:price")
+    key = f"test:{plan.code}:price:{amount_minor}:{currency}:{interval}"
+    price = gateway.write("/v1/prices", params, idempotency_key=key)
     return Price.objects.create(
         project=plan.project,
         plan=plan,

@@ -8,8 +8,9 @@ from django.core.management import call_command
 from billing import catalog, gateway
 from billing.catalog_file import dump_catalog, parse_catalog
 from billing.catalog_places import CatalogMistake
-from billing.checkout import Wish, find_price, fulfil_checkout, start_checkout
+from billing.checkout import Wish, fulfil_checkout, start_checkout
 from billing.models import CheckoutMode, Price
+from billing.on_sale import find_price
 from config.errors import Conflict
 from entitlements.models import Plan
 from entitlements.selectors import answer_of

@@ -8,8 +8,9 @@ from billing import catalog, gateway
 from billing.catalog_file import dump_catalog, parse_catalog
 from billing.catalog_places import CatalogMistake
 from billing.catalog_spec import MeterSpec, Tier, UsageTerms
-from billing.checkout import Wish, find_price, start_checkout
+from billing.checkout import Wish, start_checkout
 from billing.models import CheckoutMode, MeterLink, Price
+from billing.on_sale import find_price
 from billing.prices import price_text
 from metering.models import Meter, UsageTotal
 from tests.conftest import NOON
