@@ -49,7 +49,7 @@ class CourseDialog(ReasonDialog):
 @admin.register(DunningCourse)
 class DunningCourseAdmin(SaleAdmin):
     list_display = (
-        *("invoice_link", "who", "project", "amount", "status_label", "stands"),
+        *("invoice", "who", "project", "amount", "status_label", "stands"),
         *("failed_at", "access_until"),
     )
     list_filter = (

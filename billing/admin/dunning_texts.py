@@ -62,7 +62,8 @@ class TextForm(forms.Form):
         asked = super().clean() or self.cleaned_data
         if "subject" in asked and "body" in asked:
             try:
-                check_text(kind=self.kind, subject=asked["subject"], body=asked["body"])
+                text = check_text(kind=self.kind, subject=asked["subject"], body=asked["body"])
+                asked["text"] = text
             except TextRefused as refusal:
                 self.add_error("body", refusal.message)
         wants_reason = self.data.get("act") in ("save", "drop")
@@ -142,7 +143,7 @@ def _act(
     if not form.is_valid() or act not in ("save", "test"):
         return None
     given = form.cleaned_data
-    text = Text(given["subject"], given["body"])
+    text = given["text"]
     try:
         if act == "save":
             words = {"subject": text.subject, "body": text.body, "reason": given["reason"]}
@@ -197,8 +198,8 @@ def _preview(form: TextForm, project: Project, kind: str, language: str) -> Lett
     text = standard(kind, language)
     if not form.is_bound:
         text = Text(form.initial["subject"], form.initial["body"])
-    elif {"subject", "body"} <= form.cleaned_data.keys() and "body" not in form.errors:
-        text = Text(form.cleaned_data["subject"], form.cleaned_data["body"])
+    else:
+        text = form.cleaned_data.get("text", text)
     return own_texts.sample_letter(
         project=project, kind=kind, language=language, text=text, at=now()
     )

@@ -3,12 +3,12 @@
 from billing.models import CourseState, DunningCourse, DunningStep, StepKind, StepState
 
 SAID = {
-    StepKind.FAILED: "told of the failure",
+    StepKind.FAILED: "first mail",
     StepKind.REMINDER: "reminder {number}",
     StepKind.LAST: "last reminder",
-    StepKind.ENDED: "told that access ended",
-    StepKind.GONE: "told that the subscription ended",
-    StepKind.RECOVERED: "thanked for the payment",
+    StepKind.ENDED: "mail about the end of access",
+    StepKind.GONE: "mail about the end of the subscription",
+    StepKind.RECOVERED: "mail of thanks",
 }
 DAY = "%Y-%m-%d"
 

@@ -184,10 +184,12 @@ def test_an_own_text_is_previewed_saved_sent_and_taken_back(course, journal, at)
     operator = client_of("Operator")
     url = f"{TEXTS}?project={journal.pk}&kind=reminder&language=de"
 
-    seen = operator.post(url, text_form(act="preview", reason="")).content.decode()
+    form = text_form(act="preview", reason="", body="<script>1</script>\r\n\r\n{link}")
+    seen = operator.post(url, form).content.decode()
     assert "Oh no, Ada Lovelace" in seen
-    assert "<iframe sandbox srcdoc=" in seen
-    assert "<script>alert" not in seen
+    assert '<iframe sandbox srcdoc="&lt;!DOCTYPE html&gt;\n&lt;html lang=&quot;de&quot;' in seen
+    assert "&lt;p&gt;&amp;lt;script&amp;gt;1" in seen
+    assert "<script>1" not in seen
     assert not DunningText.objects.exists()
 
     operator.post(url, text_form())
