@@ -1,4 +1,4 @@
-"""What staff do for a consumer as a whole: issue a key, sign them out."""
+"""What staff do for a consumer as a whole: issue a key, sign them out, merge and erase them."""
 
 from typing import Any
 
@@ -7,15 +7,20 @@ from django.shortcuts import render
 from django.urls import reverse
 from unfold.decorators import action
 
+from billing.admin.erase_page import erase_page
+from billing.admin.merge_page import merge_page
 from config.clock import now
 from config.errors import DomainError
 from keystore.admin.dialogs import ConsumerDialog, carry_out
 from keystore.admin.key_acts import hand_over
 from keystore.admin.key_forms import LINK, IssueConsumerKeyDialog
-from keystore.admin.pages import actor_of, holds
+from keystore.admin.pages import actor_of, holds, row_or_404
 from keystore.issuers import sign_out
 from keystore.keyrows import IssuedKey
+from keystore.models import Consumer
 from keystore.services import issue_key, issue_key_to_collect
+
+ROWS = Consumer.objects.select_related("project", "merged_into")
 
 
 class SignsOut:
@@ -67,6 +72,21 @@ class IssuesKeys:
             form.add_error("deed_reason", refusal.message)
             return render(request, "unfold/helpers/dialog.html", {"form": form, "dialog": {}})
         return hand_over(request, issued, by_link=by_link)
+
+
+class EndsConsumers:
+    """Mixed into the consumer page: each act has a page that tells what will follow."""
+
+    has_merge_permission: Any = holds("keystore.merge_consumer", "keystore.view_consumer")
+    has_erase_permission: Any = holds("keystore.erase_consumer", "keystore.view_consumer")
+
+    @action(description="Merge into another", icon="merge", permissions=["merge"])
+    def merge(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return merge_page(request, row_or_404(ROWS.all(), object_id))
+
+    @action(description="Erase personal data", icon="person_off", permissions=["erase"])
+    def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return erase_page(request, row_or_404(ROWS.all(), object_id))
 
 
 def _issue(form: IssueConsumerKeyDialog, actor: str, *, claimable: bool) -> IssuedKey:

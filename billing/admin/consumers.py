@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,7 +13,7 @@ from unfold.enums import ActionVariant
 
 from billing.admin.consumer.asked import asked_of
 from billing.admin.consumer.page import page_of
-from billing.admin.consumer_acts import IssuesKeys, SignsOut
+from billing.admin.consumer_acts import EndsConsumers, IssuesKeys, SignsOut
 from billing.admin.consumer_credits import GivesCredits
 from billing.admin.consumer_desk import ConsumerDeskAdmin, TagFilter
 from billing.admin.consumer_forms import (
@@ -43,7 +43,14 @@ SEE = "keystore.view_consumer"
 
 @admin.register(Consumer)
 class ConsumerAdmin(
-    ShowsStanding, IssuesKeys, SignsOut, GivesCredits, SeeAs, ConsumerDeskAdmin, ReadOnlyAdmin
+    ShowsStanding,
+    IssuesKeys,
+    SignsOut,
+    EndsConsumers,
+    GivesCredits,
+    SeeAs,
+    ConsumerDeskAdmin,
+    ReadOnlyAdmin,
 ):
     list_display = (
         *("external_id", "email", "name", "plan", "usage", "project", "public_id"),
@@ -79,6 +86,8 @@ class ConsumerAdmin(
                 "add_note",
                 "remove_note",
                 "set_tags",
+                "merge",
+                "erase",
             ],
         },
     )
@@ -119,6 +128,9 @@ class ConsumerAdmin(
         consumer = self.get_object(request, object_id)
         context = {**(extra_context or {})}
         if consumer is not None and self.has_view_permission(request, consumer):
+            if consumer.merged_into_id is not None:
+                messages.info(request, f"{consumer.public_id} was merged into this consumer.")
+                return redirect(page_url(str(consumer.merged_into_id)))
             hide = not personal.sees(request, consumer)
             context["subtitle"] = (
                 personal.masked(consumer.external_id) if hide else consumer.external_id
@@ -126,6 +138,10 @@ class ConsumerAdmin(
             context["who"] = {
                 "email": self.masked_email(consumer) if hide else consumer.email,
                 "name": self.masked_name(consumer) if hide else consumer.name,
+                "also": [
+                    personal.masked(one.external_id) if hide else one.external_id
+                    for one in consumer.merged_from.filter(erased_at=None).order_by("pk")
+                ],
             }
             context["page_is_masked"] = hide  # reasons and notes may quote an address
             context["page"] = page_of(

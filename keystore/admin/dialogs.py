@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from config.errors import DomainError
 from keystore.admin.pages import row_or_404
 from keystore.models import Consumer
+from keystore.selectors import survivor_of
 
 LONGEST_REASON = 1000
 
@@ -44,9 +45,9 @@ class ConsumerDialog(ReasonDialog):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Whoever may not open the dialog is refused before it exists; no such consumer is a 404.
-        self.consumer: Consumer = row_or_404(
-            Consumer.objects.select_related("project"), self.object_id
-        )
+        rows = Consumer.objects.select_related("project", "merged_into__project")
+        found: Consumer = row_or_404(rows.filter(erased_at=None), self.object_id)
+        self.consumer = survivor_of(found)
 
     def get_initial_for_field(self, field: forms.Field, field_name: str) -> Any:
         """A button in a row names its row in the address: chosen where it is on offer."""

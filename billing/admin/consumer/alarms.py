@@ -52,6 +52,7 @@ def alarms_of(
     """Those the user may see; `denied` are the features that staff took away."""
     may_sync = user.has_perm("billing.sync_stripecustomer")
     looks: list[tuple[str, Iterator[Alarm]]] = [
+        ("keystore.view_consumer", _erased(consumer)),
         ("keystore.view_consumer", _denied(denied)),
         ("billing.view_checkout", _unfinished(consumer, may_sync)),
         ("billing.view_payment", _disputed(consumer)),
@@ -63,6 +64,12 @@ def alarms_of(
         ("keystore.view_apikey", _switched_off(consumer)),
     ]
     return [alarm for permission, found in looks if user.has_perm(permission) for alarm in found]
+
+
+def _erased(consumer: Consumer) -> Iterator[Alarm]:
+    if consumer.erased_at is not None:
+        text = f"The personal data was erased on {text_of(consumer.erased_at)}: this is nobody now."
+        yield Alarm("danger", text, "#timeline")
 
 
 def _denied(features: Iterable[str]) -> Iterator[Alarm]:
