@@ -145,6 +145,8 @@ def _end_of(course: DunningCourse) -> CourseEnd | None:
         return CourseEnd.CREDITED
     if end is None and course.subscription.status in access.ENDED:
         return CourseEnd.CANCELLED
+    if end is None and course.subscription.status in access.PAYING:
+        return CourseEnd.SUPERSEDED  # a newer renewal was paid: access does not hang on this one
     return end
 
 

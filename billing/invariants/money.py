@@ -6,7 +6,15 @@ from django.db.models import BigIntegerField, F, Q, Sum
 from django.db.models.functions import Coalesce
 
 from billing.invariants.found import Check, Found, found_rows
-from billing.models import Checkout, Operation, Payment, RefundRequest, Subscription
+from billing.models import (
+    Checkout,
+    CourseState,
+    DunningCourse,
+    Operation,
+    Payment,
+    RefundRequest,
+    Subscription,
+)
 from billing.models.operations import OPEN_STATES
 from billing.models.projections import HOLDING
 from billing.money import shown
@@ -75,6 +83,15 @@ def requests_expired(at: datetime) -> Found:
     )
 
 
+def settled_and_reminded(at: datetime) -> Found:
+    """What is not owed any more, and would be asked for again."""
+    rows = DunningCourse.objects.exclude(state=CourseState.CLOSED).select_related("invoice")
+    rows = rows.filter(invoice__status__in=("paid", "void", "uncollectible"))
+    return found_rows(
+        rows.order_by("pk"), lambda row: f"invoice {row.invoice} is {row.invoice.status}"
+    )
+
+
 CHECKS = (
     Check(
         "refunds-within-captured",
@@ -108,5 +125,12 @@ CHECKS = (
         "No refund waits for approval after its time",
         "The job that works off refund requests did not run: see Jobs.",
         requests_expired,
+    ),
+    Check(
+        "settled-invoices-are-not-reminded-of",
+        "Nobody is reminded of an invoice that is settled",
+        "Sync the customer: that ends the course. Until then a reminder waits at most for its "
+        "day, and is withdrawn when the invoice is settled by then.",
+        settled_and_reminded,
     ),
 )

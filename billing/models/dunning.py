@@ -64,7 +64,7 @@ class CourseEnd(models.TextChoices):
     VOID = "void"
     UNCOLLECTIBLE = "uncollectible"
     CANCELLED = "cancelled"  # the subscription has ended
-    SUPERSEDED = "superseded"  # the next renewal failed too
+    SUPERSEDED = "superseded"  # access hangs on a newer renewal
     ERASED = "erased"
     MERGED = "merged"
 

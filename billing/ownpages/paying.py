@@ -61,7 +61,7 @@ def pay(request: HttpRequest) -> HttpResponse:
     if course is None:
         return _no_such(request)
     at = now()
-    if course.state != CourseState.CLOSED and is_too_old(course, at):
+    if _is_payable(course) and is_too_old(course, at):
         return _answer(request, course, {"too_old": True}, status=410)
     return _answer(request, course, {"shown": shown_of(course, at)})
 
@@ -90,7 +90,15 @@ def _state_of(course: DunningCourse, newer: DunningCourse | None) -> str:
         return "open"
     if course.outcome == CourseEnd.CANCELLED:
         return "ended"
-    return "replaced" if newer else "settled"
+    if newer is not None:
+        return "replaced"
+    return "open" if _is_payable(course) else "settled"
+
+
+def _is_payable(course: DunningCourse) -> bool:
+    """Also when access does not hang on it any more, as long as it is owed."""
+    left_behind = course.outcome == CourseEnd.SUPERSEDED and course.invoice.status == "open"
+    return course.state != CourseState.CLOSED or left_behind
 
 
 def _newer(course: DunningCourse) -> DunningCourse | None:
@@ -116,7 +124,7 @@ def _act(act: Act) -> Callable[[HttpRequest], HttpResponse]:
         course = course_behind(request.POST.get("token", ""))
         if course is None:
             return _no_such(request)
-        if course.state == CourseState.CLOSED or is_too_old(course, now()):
+        if not _is_payable(course) or is_too_old(course, now()):
             return _back(course)
         subject = f"pay:{course.public_id}"
         if not ratelimit.take(subject=subject, limit_per_minute=PER_MINUTE, burst=None).allowed:

@@ -359,6 +359,19 @@ class Plant:
     def usage_reports_arrive(self):
         return self.usage_report(error="Stripe is away").error
 
+    def settled_invoices_are_not_reminded_of(self):
+        from billing.models import DunningCourse, Invoice
+
+        invoice = Invoice.objects.create(
+            **self.own, stripe_invoice_id="in_1", number="LK-1", status="void", currency="usd",
+            total_minor=1499, paid_minor=0, created_at=NOON, synced_at=NOON,
+        )  # fmt: skip
+        DunningCourse.objects.create(
+            **self.own, invoice=invoice, failed_at=NOON, access_until=NOON,
+            subscription=self.subscription(status="canceled", ended_at=NOON - HOUR),
+        )  # fmt: skip
+        return "invoice LK-1 is void"
+
     def usage_reports_are_taken(self):
         return self.usage_report(state="failed", error="No such customer").error
 

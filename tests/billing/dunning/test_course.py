@@ -94,6 +94,15 @@ def test_the_next_renewal_that_fails_has_a_course_of_its_own(course, alice):
     assert list(outcomes) == [("superseded", NOON), ("", after(31))]
 
 
+def test_when_a_newer_renewal_is_paid_the_old_debt_is_not_reminded_of(course, alice):
+    Subscription.objects.update(status="active")
+
+    follow_courses(consumer=alice, at=after(2))
+
+    course.refresh_from_db()
+    assert (course.outcome, take_due(at=after(3))) == ("superseded", 0)
+
+
 @pytest.mark.parametrize("status", ["active", "trialing", "incomplete", "canceled", "paused"])
 def test_nothing_begins_unless_a_renewal_failed(course, alice, status):
     DunningStep.objects.all().delete()

@@ -97,6 +97,18 @@ def test_an_old_link_says_how_the_invoice_ended(course, at, status, facts, says)
 
 
 @pytest.mark.django_db
+def test_a_link_to_an_older_invoice_leads_to_the_newer_one(course, alice, pro, at):
+    newer = course_of(alice, pro, name="2")
+    DunningCourse.objects.filter(pk=course.pk).update(
+        state="closed", outcome="superseded", closed_at=NOON, subscription=newer.subscription_id
+    )
+
+    assert token_of(newer) in page_of(course).content.decode().replace("%3A", ":")
+    DunningCourse.objects.filter(pk=newer.pk).update(state="closed", outcome="paid", closed_at=NOON)
+    assert "14.99 USD to pay" in text_of(page_of(course))
+
+
+@pytest.mark.django_db
 def test_a_link_that_is_too_old_opens_no_payment(course, at):
     at(NOON + timedelta(days=60))
     assert page_of(course).status_code == 410
