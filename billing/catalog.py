@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing import gateway
+from billing.catalog_coupons import compare_coupons, push_coupons
 from billing.catalog_diff import (
     Change,
     PriceRow,
@@ -31,6 +32,7 @@ from billing.catalog_tables import (
 from billing.models import MeterLink, Operation, OperationKind, OperationState
 from billing.models.operations import OPEN_STATES
 from billing.operations import Kind, OperationPending, find_by_mark, register, run_operation, want
+from billing.promotions.offers import refresh
 from config.errors import Unavailable
 from keystore.models import Project
 
@@ -61,6 +63,7 @@ def diff(*, project: ProjectSpec) -> list[Change]:
         *compare_tables(project, read_project(row) if row else None),
         *compare_stripe(project, row.pk if row else None, rows, stripe),
         *compare_rows(wanted_rows(choices), rows),
+        *compare_coupons(project, row),
     ]
 
 
@@ -80,6 +83,7 @@ def push(*, project: ProjectSpec, actor: str, clock: Callable[[], datetime]) -> 
         if not left:
             changes += compare_rows(wanted, read_rows(row))
             write_rows(row, wanted, archive_others=True)
+            changes += push_coupons(project=project, row=row, actor=actor, clock=clock)
             return PushReport(changes)
         # What is on sale already becomes known before its predecessor is archived.
         write_rows(row, wanted, archive_others=False)
@@ -162,6 +166,8 @@ def pull(*, project: Project, at: datetime) -> tuple[ProjectSpec, list[Change]]:
     """
     stripe = read_stripe()
     link_meters(project, stripe)
+    for coupon in project.coupons.filter(withdrawn_at=None, problem=""):
+        refresh(coupon=coupon, at=at)
     rows = read_rows(project)
     plans = {plan.code for plan in project.plans.all()}
     wanted = []
@@ -171,7 +177,13 @@ def pull(*, project: Project, at: datetime) -> tuple[ProjectSpec, list[Change]]:
         is_ours = price.metadata.get("latchkey_project") == project.slug
         if known is not None and price.terms is not None:
             wanted.append(
-                replace(known, terms=price.terms, product_id=price.product_id, active=price.active)
+                replace(
+                    known,
+                    terms=price.terms,
+                    product_id=price.product_id,
+                    active=price.active,
+                    tax_behavior=price.tax_behavior,
+                )
             )
         elif marked is not None and is_ours and marked.plan in plans:
             wanted.append(marked)
@@ -193,12 +205,19 @@ def _as_file(project: Project, stripe: StripeState) -> ProjectSpec:
                 row.terms,
                 row.stripe_id,
                 trial_days=row.trial_days or 0,
+                tax_behavior=row.tax_behavior,
             )
             for row in rows
             if row.plan == plan.code
         )
-        plans.append(replace(plan, prices=prices))
+        plans.append(replace(plan, prices=prices, tax_code=_tax_code(plan.code, rows, stripe)))
     return replace(spec, plans=tuple(plans))
+
+
+def _tax_code(plan: str, rows: list[PriceRow], stripe: StripeState) -> str:
+    """The products of a plan say it; nothing of ours does."""
+    homes = [stripe.products.get(row.product_id) for row in rows if row.plan == plan]
+    return next((one.tax_code for one in homes if one and one.tax_code), "")
 
 
 def _lookup_key(row: PriceRow, stripe: StripeState) -> str:

@@ -16,6 +16,7 @@ class StripePrice:
     terms: Terms | None  # None: a shape that we do not sell, such as tiers
     lookup_key: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    tax_behavior: str = ""  # "": not said, and may be said once
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class StripeProduct:
     default_price_id: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     feature_ids: frozenset[str] = frozenset()  # attached ones
+    tax_code: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class PriceRow:
     terms: Terms
     active: bool
     trial_days: int | None = None  # None: as they are
+    tax_behavior: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,8 +193,14 @@ def _choose(price: PriceSpec, known_ids: list[str], stripe: StripeState) -> Stri
         return pinned
     holders = [one for one in stripe.prices.values() if one.lookup_key == price.lookup_key]
     rows = [stripe.prices[one] for one in known_ids if one in stripe.prices]
-    fitting = [one for one in (*holders, pinned, *rows) if one and one.terms == price.terms]
+    fitting = [one for one in (*holders, pinned, *rows) if one and _fits(one, price)]
     return next((one for one in fitting if one.active), fitting[0] if fitting else None)
+
+
+def _fits(one: StripePrice, price: PriceSpec) -> bool:
+    """Whether it has other taxes in it: at Stripe that is said once and never changes."""
+    taxes = ("", one.tax_behavior) if one.tax_behavior else ("", "inclusive", "exclusive")
+    return one.terms == price.terms and price.tax_behavior in taxes
 
 
 def wanted_rows(choices: Iterable[Choice]) -> list[PriceRow]:
@@ -204,6 +213,7 @@ def wanted_rows(choices: Iterable[Choice]) -> list[PriceRow]:
             one.found.terms,
             True,
             one.price.trial_days,
+            one.found.tax_behavior,
         )
         for one in choices
         if one.found is not None and one.found.terms is not None
@@ -224,7 +234,7 @@ def compare_rows(wanted: Iterable[PriceRow], found: Iterable[PriceRow]) -> list[
                 what,
                 row,
                 known[stripe_id],
-                ("plan", "product_id", "terms", "active", "trial_days"),
+                ("plan", "product_id", "terms", "active", "trial_days", "tax_behavior"),
             )
     for stripe_id in known.keys() - new.keys():
         if known[stripe_id].active:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from billing.catalog_coupon_file import coupon_tree, read_coupon
 from billing.catalog_places import LARGEST, SMALLER, CatalogMistake, Entries, Place, read_places
 from billing.catalog_spec import (
     ApiSpec,
@@ -27,11 +28,13 @@ from billing.catalog_usage import (
     usage_tree,
 )
 from billing.models import PriceKind
+from billing.models.catalog import TaxBehavior
 from billing.origins import origin_of
 from entitlements.models import Enforcement, FeatureKind, Reset
 
 UNLIMITED = "unlimited"
 CURRENCY = r"[a-z]{3}"
+TAX_CODE = r"txcd_\d{8}"
 INTERVALS = ("day", "week", "month", "year")
 LONGEST_NAME = 200
 MOST_GRACE_DAYS = 365
@@ -39,15 +42,15 @@ MOST_INTERVALS = 1095  # Stripe bills at least every three years
 MOST_TRIAL_DAYS = 730  # that Stripe takes
 PROJECT_KEYS = (
     *("number", "name", "allowed_origins", "grace_days"),
-    *("apis", "features", "meters", "plans"),
+    *("apis", "features", "meters", "plans", "coupons"),
 )
 PLAN_KEYS = (
     *("name", "rank", "api", "limit_per_minute", "issues_key", "allows_many", "public"),
-    *("features", "prices"),
+    *("tax_code", "features", "prices"),
 )
 PRICE_KEYS = (
     *("amount_minor", "currency", "interval", "interval_count", "kind"),
-    *("stripe_id", "lookup_key", "trial_days"),
+    *("stripe_id", "lookup_key", "trial_days", "tax_behavior"),
     *USAGE_KEYS,
 )
 VALUE_KEYS = ("limit", "config", "reset", "enforcement")
@@ -94,7 +97,10 @@ def _project(slug: str, place: Place) -> ProjectSpec:
     project = replace(project, meters=meters)
     plans = tuple(_plan(code, plan, project) for code, plan in given.mapping_of("plans").items())
     _require_distinct_prices(place, plans)
-    return replace(project, plans=plans)
+    coupons = tuple(
+        read_coupon(code, coupon) for code, coupon in given.mapping_of("coupons").items()
+    )
+    return replace(project, plans=plans, coupons=coupons)
 
 
 def _feature(code: str, place: Place) -> FeatureSpec:
@@ -120,6 +126,9 @@ def _plan(code: str, place: Place, project: ProjectSpec) -> PlanSpec:
         issues_key=given.flag("issues_key", True),
         allows_many=given.flag("allows_many", False),
         public=given.flag("public", True),
+        tax_code=given["tax_code"].matching(TAX_CODE, "a tax code such as txcd_10103001")
+        if "tax_code" in given
+        else "",
         features=tuple(
             _value(feature, value, kinds) for feature, value in given.mapping_of("features").items()
         ),
@@ -186,6 +195,7 @@ def _price(place: Place, prefix: str, meters: Iterable[MeterSpec]) -> PriceSpec:
         stripe_id=stripe_id,
         is_adopted=kind == PriceKind.METERED and terms.usage is None,
         trial_days=given.whole("trial_days", 0, least=0, most=MOST_TRIAL_DAYS),
+        tax_behavior=given.choice("tax_behavior", TaxBehavior.values, ""),
     )
 
 
@@ -290,6 +300,7 @@ def _project_tree(project: ProjectSpec) -> dict[str, Any]:
         },
         meters={meter.code: meter_tree(meter) for meter in project.meters},
         plans={plan.code: _plan_tree(plan, project, kinds) for plan in project.plans},
+        coupons={one.terms.code: coupon_tree(one) for one in project.coupons},
     )
 
 
@@ -303,6 +314,7 @@ def _plan_tree(plan: PlanSpec, project: ProjectSpec, kinds: Mapping[str, str]) -
         **_filled(name=plan.name, rank=plan.rank, api=plan.api),
         **_filled(limit_per_minute=plan.limit_per_minute),
         **flags,
+        **_filled(tax_code=plan.tax_code),
         "features": {value.code: _value_tree(value, kinds[value.code]) for value in plan.features},
         "prices": [
             _price_tree(price, f"{project.slug}_{plan.code}", project.meters)
@@ -334,7 +346,7 @@ def _price_tree(price: PriceSpec, prefix: str, meters: Iterable[MeterSpec]) -> d
         **({"interval_count": terms.interval_count} if terms.interval_count != 1 else {}),
         **({"kind": str(terms.kind)} if adopted else {}),
         **({"trial_days": price.trial_days} if price.trial_days else {}),
-        **_filled(stripe_id=price.stripe_id),
+        **_filled(tax_behavior=price.tax_behavior, stripe_id=price.stripe_id),
         **({"lookup_key": price.lookup_key} if price.lookup_key != usual else {}),
     }
 

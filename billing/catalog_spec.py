@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from billing.promotions.terms import CodeTerms, CouponTerms
+
 USUAL_THRESHOLDS = (80, 100)
 
 
@@ -109,6 +111,7 @@ class PriceSpec:
     stripe_id: str = ""
     is_adopted: bool = False
     trial_days: int = 0  # for nothing, before the first period; kept here, not at Stripe
+    tax_behavior: str = ""  # inclusive or exclusive; "": as it is at Stripe
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,21 @@ class PlanSpec:
     issues_key: bool = True
     allows_many: bool = False
     public: bool = True
+    tax_code: str = ""  # Stripe's word for what it is; "": as it is at Stripe
     features: tuple[PlanFeatureSpec, ...] = ()
     prices: tuple[PriceSpec, ...] = field(default=())
 
     @property
     def title(self) -> str:
         return self.name or self.code
+
+
+@dataclass(frozen=True)
+class CouponSpec:
+    """A coupon, and the codes that stand for it."""
+
+    terms: CouponTerms
+    codes: tuple[CodeTerms, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,3 +154,4 @@ class ProjectSpec:
     features: tuple[FeatureSpec, ...] = ()
     meters: tuple[MeterSpec, ...] = ()
     plans: tuple[PlanSpec, ...] = ()
+    coupons: tuple[CouponSpec, ...] = ()

@@ -54,6 +54,7 @@ def _product(found: Object) -> StripeProduct:
         default_price_id=ref(found.get("default_price")),
         metadata=metadata,
         feature_ids=attached,
+        tax_code=ref(found.get("tax_code")),
     )
 
 
@@ -71,7 +72,13 @@ def price_of(found: Object, meters: Mapping[str, str]) -> StripePrice:
         terms=_terms(found, meters),
         lookup_key=found.get("lookup_key") or "",
         metadata=found.get("metadata") or {},
+        tax_behavior=_behavior(found),
     )
+
+
+def _behavior(found: Object) -> str:
+    said = found.get("tax_behavior") or ""
+    return "" if said == "unspecified" else said
 
 
 def _terms(found: dict[str, Any], meters: Mapping[str, str]) -> Terms | None:
@@ -114,4 +121,11 @@ def marked_row(price: StripePrice) -> PriceRow | None:
     plan = price.metadata.get("latchkey_plan", "")
     if not plan or price.terms is None or not price.metadata.get("latchkey_project"):
         return None
-    return PriceRow(plan, price.stripe_id, price.product_id, price.terms, price.active)
+    return PriceRow(
+        plan,
+        price.stripe_id,
+        price.product_id,
+        price.terms,
+        price.active,
+        tax_behavior=price.tax_behavior,
+    )

@@ -92,14 +92,19 @@ def _product_changes(
     marks = _marks(project, number, plans)
     what = f"product {product_id} of plan {_joined(plan.code for plan in plans)}"
     found = stripe.products.get(product_id)
+    tax_code = next((plan.tax_code for plan in plans if plan.tax_code), "")
     name = f"{project.name or project.slug} {plans[0].title}"
     if found is None:
-        params = {"id": product_id, "name": name, "metadata": marks}
+        params: dict[str, Any] = {"id": product_id, "name": name, "metadata": marks}
+        if tax_code:
+            params["tax_code"] = tax_code
         wish = Wish(OperationKind.CREATE_PRODUCT, "/v1/products", product_id, params)
         return [Change("stripe", "create", what, name, wish)]
     wanted: dict[str, Any] = {}
     if not found.active:
         wanted["active"] = True
+    if tax_code and found.tax_code != tax_code:
+        wanted["tax_code"] = tax_code
     if missing := _missing(marks, found.metadata):
         wanted["metadata"] = missing
     return _update(OperationKind.UPDATE_PRODUCT, "products", product_id, what, wanted)
@@ -188,6 +193,8 @@ def _price_changes(
     wanted: dict[str, Any] = {}
     if not found.active:
         wanted["active"] = True
+    if price.tax_behavior and not found.tax_behavior:
+        wanted["tax_behavior"] = price.tax_behavior
     if found.lookup_key != price.lookup_key:
         wanted |= {"lookup_key": price.lookup_key, "transfer_lookup_key": True}
     if missing := _missing(marks, found.metadata):
@@ -227,6 +234,7 @@ def _new_price(
         **amount,
         "currency": terms.currency,
         **({"recurring": recurring} if terms.interval else {}),
+        **({"tax_behavior": price.tax_behavior} if price.tax_behavior else {}),
         "lookup_key": price.lookup_key,
         "transfer_lookup_key": True,
         "metadata": marks,

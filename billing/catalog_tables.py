@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
+from billing.catalog_coupons import read_coupons
 from billing.catalog_diff import PriceRow
 from billing.catalog_meters import read_meters, write_meters
 from billing.catalog_spec import (
@@ -52,6 +53,7 @@ def read_project(project: Project) -> ProjectSpec:
         ),
         meters=read_meters(project),
         plans=tuple(_plan_spec(plan) for plan in plans.order_by("rank", "pk")),
+        coupons=read_coupons(project),
     )
 
 
@@ -97,6 +99,7 @@ def read_rows(project: Project) -> list[PriceRow]:
             ),
             active=row.active,
             trial_days=row.trial_days,
+            tax_behavior=row.tax_behavior,
         )
         for row in rows
     ]
@@ -243,6 +246,7 @@ def write_row(project: Project, row: PriceRow) -> Price:
             "meter": _meter_of(project, row.terms),
             "usage_terms": as_json(row.terms.usage),
             "active": row.active,
+            "tax_behavior": row.tax_behavior,
             **({} if row.trial_days is None else {"trial_days": row.trial_days}),
         },
     )

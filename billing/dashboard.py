@@ -20,7 +20,7 @@ from billing.models import (
     StripeCustomer,
     Subscription,
 )
-from billing.ownpages.wording import day, money, number, per_month
+from billing.ownpages.wording import day, discount, money, number, per_month
 from entitlements.models import Feature
 from entitlements.resolve import Entitlement
 from entitlements.selectors import entitlements_of
@@ -56,6 +56,7 @@ class PlanLine:
     status: str
     price: str
     note: str  # what happens next, and when
+    discounts: list[str]  # "20 % off until 1 April 2026"
     unpaid: str
     can_change: bool
     can_cancel: bool
@@ -161,6 +162,7 @@ def _plan(one: Subscription, unpaid: str, at: datetime) -> PlanLine:
         status=_(SAID["paused"] if live and one.paused else SAID.get(one.status, one.status)),
         price=per_month(one.mrr_minor, one.currency),
         note=_what_next(one, at),
+        discounts=[discount(told) for told in one.discounts],
         unpaid=unpaid if live and one.status not in access.PAYING else "",
         can_change=paying and one.cancel_at is None,
         can_cancel=live and one.cancel_at is None,

@@ -293,7 +293,7 @@ def _priced(
     """Ask Stripe what the change costs now, if anything, and what the next period will cost."""
     is_billed = (charges or begins_anew) and (found["status"] != "trialing" or begins_anew)
     beside = {**added_params(subscription.project, found), **discount_params(found, code)}
-    now = _preview(subscription, details, beside) if is_billed else None
+    now = preview_invoice(subscription, details, beside) if is_billed else None
     lines = now["lines"]["data"] if now else []
     anew = now if begins_anew else None
     next_minor, next_at, later = _next(subscription, found, details, beside, anew)
@@ -302,7 +302,7 @@ def _priced(
         at=at,
         params={**details, **(ALL_OR_NOTHING if details else {}), **(beside if details else {})},
         currency=found["currency"],
-        due_now_minor=_due(now) if now else 0,
+        due_now_minor=due_of(now) if now else 0,
         lines=tuple(PreviewLine(line["description"] or "", line["amount"]) for line in lines),
         next_minor=next_minor,
         next_at=next_at,
@@ -319,7 +319,7 @@ def discount_params(found: Object, code: PromotionCode | None) -> dict[str, Any]
     return {"discounts": [*held, {"promotion_code": code.stripe_promotion_code_id}]}
 
 
-def _due(invoice: Object) -> int:
+def due_of(invoice: Object) -> int:
     """What is charged; a total below 0 is credited."""
     total: int = invoice["total"]
     return total if total < 0 else int(invoice["amount_due"])
@@ -340,9 +340,9 @@ def _next(
         ends = max((line["period"]["end"] for line in regular), default=None)
         return sum(_worth(line) for line in regular), instant(ends), None
     later = {"items": details["items"]} if "items" in details else {}
-    upcoming = _preview(subscription, {**later, "proration_behavior": "none"}, beside)
+    upcoming = preview_invoice(subscription, {**later, "proration_behavior": "none"}, beside)
     end = max(item["current_period_end"] for item in found["items"]["data"])
-    return _due(upcoming), instant(end), upcoming
+    return due_of(upcoming), instant(end), upcoming
 
 
 def _worth(line: Object) -> int:
@@ -359,7 +359,9 @@ def _is_proration(line: Object) -> bool:
     return bool(of.get("proration"))
 
 
-def _preview(subscription: Subscription, details: dict[str, Any], beside: dict[str, Any]) -> Object:
+def preview_invoice(
+    subscription: Subscription, details: dict[str, Any], beside: dict[str, Any]
+) -> Object:
     """Stripe's preview of an invoice. It is a POST that changes nothing.
 
     Raises TaxLocationNeeded, PromotionCodeUnusable, StripeUnavailable.

@@ -122,6 +122,7 @@ UNFOLD = {
                 "items": [
                     _page("Subscriptions", "autorenew", "billing.subscription"),
                     _page("Scheduled changes", "event_upcoming", "billing.scheduledchange"),
+                    _page("Coupons", "sell", "billing.coupon"),
                     _page(
                         "Overdue",
                         "notification_important",

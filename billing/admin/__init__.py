@@ -3,6 +3,7 @@
 from billing.admin import (
     adjustments,
     consumers,
+    coupons,
     creators,
     drifts,
     dunning,
@@ -11,6 +12,7 @@ from billing.admin import (
     inbox,
     market_terms,
     mirror,
+    plans,
     promises,
     reconciliation,
     refunds,
@@ -23,6 +25,7 @@ from billing.admin import (
 __all__ = [
     "adjustments",
     "consumers",
+    "coupons",
     "creators",
     "drifts",
     "dunning",
@@ -31,6 +34,7 @@ __all__ = [
     "inbox",
     "market_terms",
     "mirror",
+    "plans",
     "promises",
     "reconciliation",
     "refunds",

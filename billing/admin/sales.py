@@ -9,6 +9,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from billing.admin.card_acts import CardActs
+from billing.admin.discount_acts import DiscountActs
 from billing.admin.refund_page import refund_page
 from billing.admin.subscription_acts import SubscriptionActs
 from billing.admin.veil import veiled
@@ -69,7 +70,7 @@ class SaleAdmin(ReadOnlyAdmin):
 
 @admin.register(BillingPolicy)
 class BillingPolicyAdmin(AuditedAdmin):
-    list_display = ("project", "grace_days")
+    list_display = ("project", "grace_days", "tax", "currency", "takes_codes")
     list_select_related = ("project",)
     set_once = ("project",)
 
@@ -95,7 +96,7 @@ class StripeCustomerAdmin(CardActs, SaleAdmin):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(SubscriptionActs, SaleAdmin):
+class SubscriptionAdmin(DiscountActs, SubscriptionActs, SaleAdmin):
     list_display = (
         "stripe_subscription_id",
         "who",
@@ -211,7 +212,12 @@ class RefundAdmin(SaleAdmin):
 @admin.register(Invoice)
 class InvoiceAdmin(SaleAdmin):
     list_display = ("number", "stripe_invoice_id", "who", "total", "status_label", "created_at")
-    list_filter = ("project", "status", ("created_at", DayFilter))
+    list_filter = (
+        "project",
+        "status",
+        ("problem", admin.EmptyFieldListFilter),
+        ("created_at", DayFilter),
+    )
     search_fields = ("number", "stripe_invoice_id", "stripe_subscription_id", *CONSUMER_SEARCH)
     ordering = ("-created_at",)
     actions_detail = ("refund",)

@@ -5,7 +5,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 
@@ -27,11 +26,12 @@ from billing.admin.subscription_later_forms import (
     ScheduleDialog,
     WithdrawDialog,
 )
+from billing.admin.subscription_pages import back_of
 from billing.overrides import set_override
 from billing.subscription_desk import Outcome, PreviewOutdated
 from config.clock import now
 from config.errors import DomainError, InvalidInput
-from keystore.admin.dialogs import carry_out, opened_on
+from keystore.admin.dialogs import carry_out
 from keystore.admin.pages import actor_of, holds
 
 
@@ -48,7 +48,10 @@ class SubscriptionActs:
         {
             "title": "More",
             "icon": "tune",
-            "items": ["change_quantity", "schedule_change", "withdraw_change", "agree_price"],
+            "items": [
+                *("change_quantity", "schedule_change", "withdraw_change", "agree_price"),
+                *("give_discount", "take_discount"),
+            ],
         },
     )
     has_change_it_permission = holds(
@@ -235,10 +238,7 @@ def _act(
 
 
 def _back(request: HttpRequest, form: SubscriptionDialog) -> str:
-    subscription = form.subscription
-    consumer = reverse("admin:keystore_consumer_change", args=[subscription.consumer_id])
-    own = reverse("admin:billing_subscription_change", args=[subscription.pk])
-    return opened_on(request, pages=[consumer], otherwise=own)
+    return back_of(request, form.subscription)
 
 
 def _priced(request: HttpRequest, form: PricedDialog) -> HttpResponse:

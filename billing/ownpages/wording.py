@@ -1,7 +1,9 @@
 """Days, money and prices as people write them in the language of the page."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.utils.dateformat import format as written
 from django.utils.formats import number_format
@@ -52,3 +54,19 @@ def price(of: Price) -> str:
     if of.interval == "day":
         return ngettext("%(amount)s per day", "%(amount)s for %(count)s days", count) % told
     return amount
+
+
+def discount(told: Mapping[str, Any]) -> str:
+    """ "20 % off until 1 April 2026", "5.00 USD off the next invoice"."""
+    percent = told["percent_off"]
+    off = (
+        f"{number(Decimal(percent))} %"
+        if percent is not None
+        else money(told["amount_off_minor"] or 0, told["currency"])
+    )
+    if told["ends_at"]:
+        until = day(datetime.fromisoformat(told["ends_at"]))
+        return _("%(off)s off until %(day)s") % {"off": off, "day": until}
+    if told["duration"] == "once":
+        return _("%(off)s off the next invoice") % {"off": off}
+    return _("%(off)s off") % {"off": off}

@@ -20,6 +20,7 @@ from billing.models import (
     DriftState,
     InboxEvent,
     InboxState,
+    Invoice,
     Payment,
     RefundRequest,
     RefundStatus,
@@ -57,6 +58,7 @@ def alarms_of(
         ("billing.view_checkout", _unfinished(consumer, may_sync)),
         ("billing.view_payment", _disputed(consumer)),
         ("billing.view_subscription", _overdue(money, at)),
+        ("billing.view_invoice", _unfinished_invoices(consumer)),
         ("billing.view_inboxevent", _parked(holder)),
         ("billing.view_drift", _drifted(consumer)),
         ("billing.view_refundrequest", _refunding(consumer)),
@@ -116,6 +118,16 @@ def _overdue(money: Money, at: datetime) -> Iterator[Alarm]:
             f"{stands} ({money.grace.days} days of grace).",
             "#subscriptions",
         )
+
+
+def _unfinished_invoices(consumer: Consumer) -> Iterator[Alarm]:
+    """Drafts that Stripe could not finalize: nobody is asked to pay them."""
+    rows = Invoice.objects.filter(consumer=consumer, status="draft").exclude(problem="")
+    for row in rows.order_by("-created_at")[:5]:
+        amount = shown(row.total_minor, row.currency)
+        page = reverse("admin:billing_invoice_change", args=[row.pk])
+        text = f"An invoice of {amount} could not be finalized: {row.problem}"
+        yield Alarm("danger", text, page)
 
 
 def _parked(holder: StripeCustomer | None) -> Iterator[Alarm]:
