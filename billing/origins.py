@@ -19,6 +19,14 @@ class ForeignUrl(InvalidInput):
     code = "url_not_allowed"
 
 
+def is_own_origin(origin: str, *, project: Project) -> bool:
+    """Whether a browser that names this origin stands on one of the project's own pages."""
+    try:
+        return bool(origin) and bool(allowed_url(origin, field="origin", project=project))
+    except ForeignUrl:
+        return False
+
+
 def allowed_url(url: str, *, field: str, project: Project) -> str:
     """The url if it leads back to the project, else ForeignUrl; "" stays "".
 

@@ -53,7 +53,7 @@ from billing.api.portal import PortalEligibilityView, PortalView
 from billing.api.prices import PricesView
 from billing.api.reconciliation import ReconciliationsView, ReconciliationView
 from billing.api.subscribe import SubscriptionsView
-from billing.ownpages import acts, changes, pages, paying, wallet
+from billing.ownpages import acts, changes, entry, pages, paying, wallet
 
 CREATOR = "api/v1/creators/<str:creator_id>"
 API = "api/v1/apis/<str:api_id>"
@@ -76,6 +76,7 @@ urlpatterns = [
     path("pay/look", paying.look, name="pay-look"),
     path("dashboard", pages.dashboard, name="dashboard"),
     path("dashboard/open", pages.open_dashboard, name="dashboard-open"),
+    path("dashboard/enter", entry.enter, name="dashboard-enter"),
     path("dashboard/usage", pages.usage, name="dashboard-usage"),
     path("dashboard/invoices/<str:invoice_id>/pdf", pages.invoice_pdf, name="dashboard-pdf"),
     path("dashboard/invoices/<str:invoice_id>/pay", pages.pay_invoice, name="dashboard-pay"),

@@ -8,11 +8,13 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.urls import reverse
 
 from billing.models import DashboardLink
 from keystore import audit
+from keystore.endusers import Ticket
+from keystore.errors import InvalidToken
 from keystore.models import Consumer
 
 LINK_LASTS = timedelta(minutes=10)
@@ -69,10 +71,35 @@ def open_link(*, token: str, browser: str, at: datetime) -> DashboardLink | None
     return link
 
 
+@transaction.atomic
+def open_by_ticket(*, ticket: Ticket, consumer: Consumer, at: datetime) -> DashboardLink | None:
+    """Begin a visit by a token that its issuer signed a moment ago. None: it began one before,
+    which may still last. Raises InvalidToken for one that lay about.
+    """
+    if at - ticket.issued_at > LINK_LASTS or ticket.expires_at <= at:
+        raise InvalidToken("Send a fresh token: this one was signed too long ago.")
+    DashboardLink.objects.filter(consumer=consumer, expires_at__lt=at - KEPT_FOR).delete()
+    columns = {
+        **{"consumer": consumer, "expires_at": at + LINK_LASTS, "opened_at": at, "created_at": at},
+        **{"issuer": ticket.issuer, "until": ticket.expires_at},
+    }
+    visit, made = DashboardLink.objects.get_or_create(digest=ticket.digest, defaults=columns)
+    if not made:
+        return None
+    _record(visit, "dashboard.open", f"user:{consumer.public_id}", at)
+    return visit
+
+
 def find_visit(*, visit_id: str, at: datetime) -> DashboardLink | None:
-    """The visit if it still lasts: not left, not an hour old, and its customer not signed out."""
+    """The visit if it still lasts: not left, not an hour old, its customer not signed out, and
+    the token that began it neither at its end nor of an issuer that is trusted no more.
+    """
     running = Q(opened_at__gt=at - VISIT_LASTS, opened_at__lte=at, ended_at=None)
+    by_token = Q(until__gt=at, issuer__disabled_at=None) & (
+        Q(issuer__tokens_since=None) | Q(issuer__tokens_since__lt=F("created_at"))
+    )
     rows = DashboardLink.objects.select_related("consumer__project").filter(running)
+    rows = rows.filter(Q(issuer=None) | by_token)
     visit = rows.filter(public_id=visit_id).first()
     if visit is None or visit.consumer.erased_at or visit.consumer.merged_into_id:
         return None

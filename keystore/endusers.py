@@ -4,9 +4,11 @@ The token names its issuer and audience; they lead to one TokenIssuer, which say
 of algorithm and which keys it is checked. Nothing that the token says of itself decides that.
 """
 
+import hashlib
 import logging
 from contextlib import suppress
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
@@ -46,14 +48,44 @@ def looks_like_token(text: str) -> bool:
     return text.count(".") == 2 and len(first) >= SHORTEST_HEADER and first.startswith(OBJECTS)
 
 
+@dataclass(frozen=True)
+class Ticket:
+    """A token, looked at as what opens something once. `digest` is the same for whatever its
+    holder may write otherwise without its issuer: it is made of what is signed.
+    """
+
+    user: EndUser
+    issuer: TokenIssuer
+    issued_at: datetime
+    expires_at: datetime
+    digest: str
+
+
 def read_token(*, token: str, at: datetime) -> EndUser:
     """Whom the token speaks for. Raises InvalidToken, KeySetUnavailable."""
+    return _end_user(*_checked(token, at))
+
+
+def read_ticket(*, token: str, at: datetime) -> Ticket:
+    """The same, with what bounds its use. Raises InvalidToken, KeySetUnavailable."""
+    issuer, claims = _checked(token, at)
+    once = claims.get("jti")
+    signed = f"jti:{once}" if isinstance(once, str) and once else token.rpartition(".")[0]
+    return Ticket(
+        user=_end_user(issuer, claims),
+        issuer=issuer,
+        issued_at=datetime.fromtimestamp(int(claims["iat"]), UTC),
+        expires_at=datetime.fromtimestamp(int(claims["exp"]), UTC),
+        digest=hashlib.sha256(f"{issuer.pk}:{signed}".encode(errors="replace")).hexdigest(),
+    )
+
+
+def _checked(token: str, at: datetime) -> tuple[TokenIssuer, Claims]:
     if len(token) > LONGEST_TOKEN:
         raise InvalidToken(f"The token is longer than {LONGEST_TOKEN} characters.")
     header, said = _unverified(token)
     issuer = _issuer_of(said)
-    claims = _verified(token, header, issuer, at)
-    return _end_user(issuer, claims)
+    return issuer, _verified(token, header, issuer, at)
 
 
 def _unverified(token: str) -> tuple[Claims, Claims]:

@@ -6,7 +6,7 @@ from django.db import models
 from django.utils.timezone import now
 
 from keystore.ids import new_id
-from keystore.models import Consumer
+from keystore.models import Consumer, TokenIssuer
 
 
 class DashboardLink(models.Model):
@@ -20,6 +20,11 @@ class DashboardLink(models.Model):
     opened_at = models.DateTimeField(null=True, editable=False)  # None: nobody opened it
     opened_by = models.CharField(max_length=64, blank=True, editable=False)  # browser's digest
     ended_at = models.DateTimeField(null=True, editable=False)  # the customer left
+    # Opened by a token instead of a link: who signed it, and when it ends. None: by a link.
+    issuer = models.ForeignKey(
+        TokenIssuer, models.PROTECT, null=True, related_name="+", editable=False
+    )
+    until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
