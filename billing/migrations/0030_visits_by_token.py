@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0026_roles_of_adjustments'),
+        ('billing', '0029_roles_of_discounts'),
         ('keystore', '0012_identity'),
     ]
 
