@@ -4,7 +4,6 @@ It is written in the transaction of every change and holds until `changes_at`. W
 holds the consumer's row, so that of two changes at once the second sees the first.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -12,15 +11,15 @@ from hashlib import sha256
 import orjson
 from django.db import connection
 
-from entitlements.facts import Facts, facts_of
-from entitlements.models import Answer, Grant
+from entitlements.facts import Facts
+from entitlements.models import Answer
 from entitlements.resolve import Entitlement, PlanHeld, next_change, plans_held, resolve
+from entitlements.standing import PLAN_LOCK, Stored, read_standing
 from keystore.models import Consumer
 from keystore.outbox import tell
 
-# First half of the advisory lock that keeps a plan's contents still while answers are computed.
-PLAN_LOCK = 7_201
 CHANGED = "entitlements.changed"
+LOCK = "SELECT 1 FROM keystore_consumer WHERE id = %s FOR NO KEY UPDATE"
 CONTENTS = ["body", "etag", "version", "changes_at", "computed_at"]
 
 
@@ -29,42 +28,52 @@ def lock_consumer(consumer: Consumer) -> None:
 
     Not the full row lock: rows that refer to the consumer may be written meanwhile.
     """
-    locked = Consumer.objects.select_for_update(of=("self",), no_key=True)
-    locked.only("pk").get(pk=consumer.pk)
-
-
-def lock_plan_for_reading(plan_ids: Collection[int]) -> None:
-    """Wait for a running edit of these plans, and let the next one wait for us."""
-    if plan_ids:
-        _advisory_lock("pg_advisory_xact_lock_shared", sorted(plan_ids))
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK, [consumer.pk])
+        if cursor.fetchone() is None:
+            raise Consumer.DoesNotExist
 
 
 def lock_plan_for_change(plan_id: int) -> None:
-    _advisory_lock("pg_advisory_xact_lock", [plan_id])
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s::int)", [PLAN_LOCK, plan_id])
 
 
 def store_answer(consumer: Consumer, at: datetime) -> Answer:
     """Compute and keep the answer; the consumer is locked. If it changed the version grows, and
     the project's hook endpoints are told.
     """
-    plan_ids = Grant.objects.filter(consumer=consumer, revoked_at=None, plan__isnull=False)
-    lock_plan_for_reading(set(plan_ids.values_list("plan_id", flat=True)))
-    facts = facts_of(consumer=consumer)
-    stored = Answer.objects.filter(consumer=consumer).first()
-    answer = stored or Answer(consumer=consumer, version=0)
-    old_version = answer.version
+    standing = read_standing(consumer_id=consumer.pk)
+    facts, stored = standing.facts, standing.stored or Stored(0, "", "", 0)
+    answer = Answer(pk=stored.pk or None, consumer=consumer, version=stored.version)
+    answer.body, answer.etag = stored.body, stored.etag
     if answer.body != answer_body(consumer, facts, at, answer.version):
         answer.version += 1
         answer.body = answer_body(consumer, facts, at, answer.version)
         answer.etag = etag_of(answer.body)
     answer.changes_at = next_change(facts.grants, at)
     answer.computed_at = at
-    answer.save(force_insert=True) if stored is None else answer.save(update_fields=CONTENTS)
+    _keep(answer)
     # The first answer about somebody who never had anything is no news.
-    if answer.version > old_version and (stored is not None or facts.grants):
+    if answer.version > stored.version and (stored.pk or facts.grants):
         data = orjson.loads(answer.body)
         tell(project=consumer.project, kind=CHANGED, data=data, consumer=consumer, at=at)
     return answer
+
+
+REPLACE = """
+UPDATE entitlements_answer
+SET (body, etag, version, changes_at, computed_at) = (%s, %s, %s, %s, %s) WHERE id = %s
+"""
+
+
+def _keep(answer: Answer) -> None:
+    if answer.pk is None:
+        answer.save(force_insert=True)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(REPLACE, [getattr(answer, name) for name in (*CONTENTS, "pk")])
+    answer._state.adding, answer._state.db = False, connection.alias
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +120,6 @@ def empty_body(*, user_id: str, project_id: int) -> str:
 
 def etag_of(body: str) -> str:
     return sha256(body.encode()).hexdigest()
-
-
-def _advisory_lock(function: str, plan_ids: list[int]) -> None:
-    query = f"SELECT {function}(%s, plan_id) FROM unnest(%s::int[]) AS plan_id"
-    with connection.cursor() as cursor:
-        cursor.execute(query, [PLAN_LOCK, plan_ids])
 
 
 def _shown(value: Entitlement | PlanHeld) -> dict[str, object]:

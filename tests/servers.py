@@ -37,6 +37,8 @@ ENVIRONMENT = {
     "PUSH_CACHE": "false",  # what is about it switches it on; no other test waits for leases
 }
 START_SECONDS = 180
+# A good hash takes half a second of CPU: that is what it is for, and dozens of tests log in.
+QUICK_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Production gives up sooner. On a busy machine the last of thirty in a row waits long for a lock,
 # and a page that is drawn for the first time leaves its transaction idle.
 PATIENCE = "-c idle_in_transaction_session_timeout=10min -c lock_timeout=5min"
@@ -67,6 +69,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("\n".join([*output, str(failure)])) from failure
     # Loads the settings: pytest-django, next, sets up what it finds.
     settings.DATABASES["default"]["OPTIONS"]["options"] = PATIENCE
+    settings.PASSWORD_HASHERS = QUICK_HASHERS
+    settings.WHITENOISE_AUTOREFRESH = True  # or each test client lists every static file again
     TransactionTestCase._fixture_teardown = restore_database  # type: ignore[method-assign]
 
 

@@ -14,12 +14,6 @@ from keystore.selectors import find_key
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings):
-    """The logins' slow digests would take longer than all the rest of the demo."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def logins(tmp_path):
     return Logins(tmp_path / "demo-logins.env")

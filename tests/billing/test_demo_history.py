@@ -16,8 +16,7 @@ QUARTER = Days((NOON - timedelta(days=90)).date(), NOON.date())
 
 
 @pytest.fixture
-def project(stripe_world, clock, settings, tmp_path):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def project(stripe_world, clock, tmp_path):
     return build_demo(logins=Logins(tmp_path / "demo-logins.env"), clock=clock).project
 
 

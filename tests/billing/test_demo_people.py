@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import override_settings
 
 from billing import gateway
 from billing.demo import APP_KEY, build_demo
@@ -24,7 +23,6 @@ from tests.servers import restore
 pytestmark = pytest.mark.django_db
 ROWS = (Project, ApiKey, Consumer, Price, Subscription, Grant, Operation, User)
 # The logins' slow digests would take longer than all the rest of the demo.
-QUICK = override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
 
 
 def made(sandbox, logins):
@@ -43,7 +41,7 @@ def demo(django_db_setup, django_db_blocker, tmp_path_factory):
     """Made twice, one after the other."""
     sandbox = Sandbox(frozen_at=NOON, verify=True)
     path = tmp_path_factory.mktemp("demo") / "demo-logins.env"
-    with django_db_blocker.unblock(), QUICK:
+    with django_db_blocker.unblock():
         gateway.connect(sandbox.http_client())
         first, again = made(sandbox, Logins(path)), made(sandbox, Logins(path))
         yield SimpleNamespace(first=first, again=again)

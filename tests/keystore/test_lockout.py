@@ -10,11 +10,6 @@ PASSWORD = "correct horse battery"
 LOGIN = "/admin/login/"
 
 
-@pytest.fixture(autouse=True)
-def _quick_digests(settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def sam(django_user_model, db):
     return django_user_model.objects.create_user("sam", password=PASSWORD, is_staff=True)
