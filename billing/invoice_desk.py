@@ -91,6 +91,18 @@ def give_up(*, invoice: Invoice, actor: str, reason: str, clock: Clock) -> Settl
     return _carry_out(invoice, operation, "The invoice is marked uncollectible.", clock)
 
 
+def settle_elsewhere(
+    *, invoice: Invoice, how: str, actor: str, reason: str, clock: Clock
+) -> Settled:
+    """Mark it as paid outside of Stripe; `how` is kept with the reason. Nothing is charged."""
+    _require(invoice, PAYABLE)
+    params = {"paid_out_of_band": True}
+    said = f"Paid outside of Stripe: {how}. {reason}"
+    kind = OperationKind.PAY_INVOICE
+    operation = _wish(invoice, kind, "pay", params, actor, said, clock())
+    return _carry_out(invoice, operation, "The invoice is marked as paid.", clock)
+
+
 def _require(invoice: Invoice, allowed: tuple[str, ...]) -> None:
     """Asks Stripe, for what we have may be a moment old."""
     status = gateway.read(f"/v1/invoices/{invoice.stripe_invoice_id}")["status"]

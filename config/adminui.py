@@ -135,6 +135,7 @@ UNFOLD = {
                     _page("Disputes", "gavel", "billing.dispute"),
                     _page("Credit notes", "request_quote", "billing.creditnote"),
                     _page("Invoices", "receipt_long", "billing.invoice"),
+                    _page("Invoices by hand", "edit_document", "billing.custominvoice"),
                     _page("Purchases", "shopping_bag", "billing.purchase"),
                     _page("Checkouts", "shopping_cart", "billing.checkout"),
                 ],

@@ -13,11 +13,14 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from billing import gateway
 from billing.admin.refund_words import is_open, steps_of
 from billing.admin.sales import STATUS_COLOURS, SaleAdmin
+from billing.credit_note_steps import void_credit_note
 from billing.models import (
     CreditNote,
     Dispute,
+    NoteStatus,
     RefundBudget,
     RefundLimit,
     RefundRequest,
@@ -31,6 +34,7 @@ from keystore.admin.filters import DayFilter
 from keystore.admin.pages import AuditedAdmin, actor_of, holds, row_or_404, row_or_none
 from keystore.admin.stepup import StepUpDialog
 
+STRIPE_SECONDS = 8.0
 SEE = "billing.view_refundrequest"
 REQUEST_COLOURS = {
     **STATUS_COLOURS,
@@ -281,3 +285,32 @@ class CreditNoteAdmin(SaleAdmin):
     list_select_related = ("consumer", "project", "invoice")
     search_fields = ("public_id", "number", "stripe_credit_note_id", "invoice__number")
     ordering = ("-created_at",)
+    actions_detail = ("void",)
+    has_void_permission = holds("billing.issue_creditnote", "billing.view_creditnote")
+
+    @action(
+        description="Void",
+        icon="block",
+        permissions=["void"],
+        dialog={
+            "title": "Void this credit note",
+            "description": "The invoice asks for its amount again. Only while the invoice is open.",
+            "form_class": ReasonDialog,
+        },
+    )
+    def void(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
+        rows = CreditNote.objects.select_related("project", "consumer", "invoice")
+        note = row_or_404(rows, object_id)
+
+        def deed() -> str:
+            with gateway.deadline(STRIPE_SECONDS):
+                done = void_credit_note(
+                    note=note, actor=actor_of(request), reason=form.reason, clock=now
+                )
+            if done.status == NoteStatus.VOID:
+                return f"{done} is void: its invoice asks for the amount again."
+            return "Stripe has not answered yet; it is looked after and happens once."
+
+        return carry_out(
+            request, form, deed, back=reverse("admin:billing_creditnote_change", args=[note.pk])
+        )

@@ -10,6 +10,7 @@ from unfold.enums import ActionVariant
 
 from billing.admin.card_acts import CardActs
 from billing.admin.discount_acts import DiscountActs
+from billing.admin.invoice_acts import InvoiceActs
 from billing.admin.refund_page import refund_page
 from billing.admin.subscription_acts import SubscriptionActs
 from billing.admin.veil import veiled
@@ -210,8 +211,11 @@ class RefundAdmin(SaleAdmin):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(SaleAdmin):
-    list_display = ("number", "stripe_invoice_id", "who", "total", "status_label", "created_at")
+class InvoiceAdmin(InvoiceActs, SaleAdmin):
+    list_display = (
+        *("number", "stripe_invoice_id", "who", "total", "tax", "credited", "status_label"),
+        "created_at",
+    )
     list_filter = (
         "project",
         "status",
@@ -220,7 +224,6 @@ class InvoiceAdmin(SaleAdmin):
     )
     search_fields = ("number", "stripe_invoice_id", "stripe_subscription_id", *CONSUMER_SEARCH)
     ordering = ("-created_at",)
-    actions_detail = ("refund",)
     has_refund_permission = holds("billing.refund_payment", "billing.view_payment")
 
     @action(description="Refund", icon="undo", permissions=["refund"])
@@ -239,6 +242,14 @@ class InvoiceAdmin(SaleAdmin):
     @admin.display(description="total", ordering="total_minor")
     def total(self, invoice: Invoice) -> str:
         return shown(invoice.total_minor, invoice.currency)
+
+    @admin.display(description="tax", ordering="tax_minor")
+    def tax(self, invoice: Invoice) -> str:
+        return shown(invoice.tax_minor, invoice.currency) if invoice.tax_minor else ""
+
+    @admin.display(description="credited", ordering="credited_minor")
+    def credited(self, invoice: Invoice) -> str:
+        return shown(invoice.credited_minor, invoice.currency) if invoice.credited_minor else ""
 
 
 @admin.register(Operation)

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.urls import reverse
 
@@ -17,6 +18,7 @@ from billing.admin.consumer.tables import (
     newest,
     outside,
 )
+from billing.admin.invoice_acts import OFFERED
 from billing.admin.sales import STATUS_COLOURS
 from billing.models import Checkout, Invoice, Payment, Purchase, Subscription
 from billing.money import shown
@@ -100,17 +102,38 @@ def invoices(consumer: Consumer, user: Any, at: datetime) -> Section:
     table = newest(
         consumer=consumer,
         rows=Invoice.objects.filter(consumer=consumer).order_by("-created_at"),
-        headers=["Invoice", "Status", "Total", "Paid", "When", "PDF"],
+        headers=["Invoice", "Status", "Total", "Tax", "Paid", "Credited", "When", "PDF"],
         cells=lambda row: [
             link(row),
             state(row.status),
             shown(row.total_minor, row.currency),
+            shown(row.tax_minor, row.currency) if row.tax_minor else "",
             shown(row.paid_minor, row.currency),
+            shown(row.credited_minor, row.currency) if row.credited_minor else "",
             day(row.created_at),
             outside(row.pdf_url, "PDF"),
         ],
+        acts=lambda row: _invoice_acts(row, consumer, user, at),
     )
-    return Section("invoices", "Invoices", table)
+    return Section("invoices", "Invoices", table, acts=_write_invoice(consumer, user))
+
+
+def _invoice_acts(row: Invoice, consumer: Consumer, user: Any, at: datetime) -> list[Act]:
+    acts = row_acts.offered(
+        row_acts.INVOICE_ACTS, row, row.stripe_invoice_id, consumer=consumer, user=user, at=at
+    )
+    if row.status in OFFERED["credit"] and user.has_perm("billing.issue_creditnote"):
+        url = reverse("admin:billing_invoice_credit", args=[row.pk])
+        acts.append(Act("Credit", url, dialog=False))
+    return acts
+
+
+def _write_invoice(consumer: Consumer, user: Any) -> list[Act]:
+    if not user.has_perm("billing.add_custominvoice"):
+        return []
+    url = reverse("admin:billing_custominvoice_draft")
+    query = urlencode({"consumer": consumer.public_id})
+    return [Act("Write an invoice", f"{url}?{query}", dialog=False)]
 
 
 def purchases(consumer: Consumer, user: Any, at: datetime) -> Section:

@@ -15,7 +15,8 @@ from django.urls import reverse
 
 from billing import access
 from billing.admin.consumer.tables import Act
-from billing.models import Subscription
+from billing.admin.invoice_acts import OFFERED
+from billing.models import Invoice, Subscription
 from entitlements.models import Grant
 from keystore.models import ApiKey, Consumer, DisabledBecause
 
@@ -97,6 +98,21 @@ SUBSCRIPTION_ACTS: tuple[RowAct, ...] = (
     _of_subscription("Cancel now", "cancel_now", _has_not_ended, danger=True),
 )
 
+
+def _of_invoice(label: str, action: str, permission: str, *, danger: bool = False) -> RowAct:
+    def fits(row: Invoice, at: datetime) -> bool:
+        return row.status in OFFERED[action]
+
+    return RowAct(label, action, permission, fits, danger=danger, page="billing_invoice")
+
+
+CLOSE = "billing.close_invoice"
+INVOICE_ACTS: tuple[RowAct, ...] = (
+    _of_invoice("Collect", "collect", "billing.collect_invoice"),
+    _of_invoice("Paid elsewhere", "paid_elsewhere", CLOSE),
+    _of_invoice("Give up", "give_up", CLOSE),
+    _of_invoice("Void", "void", CLOSE, danger=True),
+)
 KEY_ACTS: tuple[RowAct, ...] = (
     _of_key("Rotate", "rotate", "keystore.rotate_apikey", _may_rotate),
     _of_key("Switch off", "disable", "keystore.disable_apikey", _is_on),
