@@ -285,8 +285,33 @@ class CreditNoteAdmin(SaleAdmin):
     list_select_related = ("consumer", "project", "invoice")
     search_fields = ("public_id", "number", "stripe_credit_note_id", "invoice__number")
     ordering = ("-created_at",)
+    fields = (
+        *("public_id", "project", "consumer", "invoice", "stripe_credit_note_id", "number"),
+        *("status", "settle", "reason", "amount", "tax", "parts", "refund_request", "why"),
+        *("memo", "problem", "pdf_url", "created_by", "operation", "created_at", "synced_at"),
+    )
     actions_detail = ("void",)
     has_void_permission = holds("billing.issue_creditnote", "billing.view_creditnote")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only while it lowers what its invoice asks for."""
+        note = row_or_none(CreditNote.objects.select_related("invoice"), object_id)
+        fits = note is None or (note.status, note.invoice.status) == ("issued", "open")
+        return super().get_actions_detail(request, object_id) if fits else []
+
+    @admin.display(description="tax")
+    def tax(self, note: CreditNote) -> str:
+        return shown(note.tax_minor, note.currency)
+
+    @admin.display(description="made up of")
+    def parts(self, note: CreditNote) -> str:
+        named = {
+            "less due": note.due_minor,
+            "refunded": note.refunded_minor,
+            "to the balance": note.balance_minor,
+            "given back outside": note.outside_minor,
+        }
+        return ", ".join(f"{shown(part, note.currency)} {n}" for n, part in named.items() if part)
 
     @action(
         description="Void",

@@ -110,7 +110,7 @@ def test_what_makes_no_sense_is_said_and_nothing_is_drafted(
     alice,
     stripe_world,
     wrong,
-    said,  # noqa: F811
+    said,
 ):
     asked = form_of(finance.get(DRAFT + "/"), **written(alice))
 
