@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from billing.models import CustomInvoice
+from billing.tax import ON
 from billing.tax_rates import Tax, stripe_id_of
 
 LINES_AT_ONCE = 250  # of one call at Stripe
@@ -31,7 +32,7 @@ def invoice_params(row: CustomInvoice) -> dict[str, Any]:
 
 
 def automatic_tax(row: CustomInvoice) -> dict[str, Any]:
-    return {"automatic_tax": {"enabled": True}} if row.automatic_tax else {}
+    return dict(ON) if row.automatic_tax else {}
 
 
 def lines_params(row: CustomInvoice, part: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.db.models import Q
 from billing import mirror
 from billing.models import (
     Checkout,
+    CreditNote,
     CustomInvoice,
     DashboardLink,
     Drift,
@@ -25,6 +26,7 @@ from billing.personal import veil
 from keystore.erasing import Forgetter
 from keystore.models import Consumer
 
+WORDS_BY_HAND = ("memo", "footer", "po_number", "lines", "revision")
 ENDED = (OperationState.DONE, OperationState.FAILED)
 
 
@@ -39,7 +41,8 @@ def erase_sales(*, consumers: Collection[Consumer], forget: Forgetter) -> None:
     Checkout.objects.filter(**own).update(success_url="", cancel_url="", session_url="")
     forget.rows(RefundRequest.objects.filter(**own), "reason", "ticket", "decision_reason")
     forget.rows(PriceOverride.objects.filter(**own), "reason")
-    forget.rows(CustomInvoice.objects.filter(**own), "memo", "po_number", "lines")
+    forget.rows(CustomInvoice.objects.filter(**own), *WORDS_BY_HAND)
+    forget.rows(CreditNote.objects.filter(**own), "memo", "why", "asked")
     forget.rows(Drift.objects.filter(**own), "ours", "stripes", "note", "repair_reason")
     forget.rows(DunningCourse.objects.filter(**own), "paused_because")
     veil_events(customer_ids=customer_ids)
@@ -67,11 +70,14 @@ def _erase_operations(
         *customer_ids,
         *Subscription.objects.filter(**own).values_list("stripe_subscription_id", flat=True),
         *Payment.objects.filter(**own).values_list("stripe_charge_id", flat=True),
+        *CustomInvoice.objects.filter(**own).values_list("public_id", flat=True),
+        *CustomInvoice.objects.filter(**own).values_list("stripe_invoice_id", flat=True),
+        *CreditNote.objects.filter(**own).values_list("public_id", flat=True),
     ]
     checkouts = Checkout.objects.filter(**own, operation__isnull=False)
     by_hand = CustomInvoice.objects.filter(**own, operation__isnull=False)
     theirs = (
-        Q(subject__in=subjects)
+        Q(subject__in=[one for one in subjects if one])
         | Q(pk__in=checkouts.values("operation_id"))
         | Q(pk__in=by_hand.values("operation_id"))
     )

@@ -20,6 +20,7 @@ from billing.custom_text import cells_of, line_of, lines_in, taxes_in, text_of, 
 from billing.custom_totals import totals_of
 from billing.models import CustomInvoice, Price
 from billing.money import shown
+from billing.tax import is_counted
 from billing.tax_rates import Tax, tax_at_stripe
 from config.clock import now
 from config.errors import DomainError, InvalidInput
@@ -101,6 +102,7 @@ class InvoiceForm(forms.Form):
         self.fields["wish"].initial = f"admin:{uuid.uuid4()}"
         if self.named is not None:
             self.fields["consumer"].initial = self.named.public_id
+            self.fields["automatic_tax"].initial = is_counted(self.named.project)
         if row is not None:
             self._fill(row)
 

@@ -17,10 +17,12 @@ from billing.invoices_told import invoices_by_id
 from billing.models import CustomInvoice, CustomState
 from billing.models.custom_invoices import UNDER_WAY
 from billing.serializers import USER_ID_LENGTH
+from billing.tax import is_counted
 from billing.tax_rates import Tax, named_tax, tax_at_stripe
 from config.clock import now
 from keystore.authentication import caller_of, consumer_acting, consumer_meant, project_named
 from keystore.idempotency import IdempotentWrites
+from keystore.models import Project
 from keystore.pagination import page_of
 from keystore.permissions import scope
 from keystore.serializers import Problem, checked
@@ -97,7 +99,9 @@ class CustomInvoiceRequest(ActRequest, Taxed):
     footer = serializers.CharField(max_length=1000, required=False, default="", allow_blank=True)
     po_number = serializers.CharField(max_length=140, required=False, default="", allow_blank=True)
     automatic_tax = serializers.BooleanField(
-        required=False, help_text="Let Stripe Tax find the taxes; then name none."
+        required=False,
+        help_text="Stripe Tax finds the taxes; then name none. Left out: as the project sells, "
+        "where no taxes are named.",
     )
     send = serializers.BooleanField(default=False, help_text="Send it at once.")
 
@@ -199,7 +203,7 @@ def _find(request: Request, custom_id: str) -> CustomInvoice:
     return found  # type: ignore[no-any-return]
 
 
-def _wish(asked: dict[str, Any], key: str) -> InvoiceWish:
+def _wish(project: Project, asked: dict[str, Any], key: str) -> InvoiceWish:
     """Each line with its own taxes, or with those of the invoice."""
     read: dict[str, Tax] = {}
     common = _taxes(asked, read)
@@ -210,10 +214,11 @@ def _wish(asked: dict[str, Any], key: str) -> InvoiceWish:
         }
         for line in asked["lines"]
     ]
+    taxed = any("taxes" in line for line in lines)
     names = ("currency", "days_until_due", "memo", "footer", "po_number")
     return InvoiceWish(
         lines=lines,
-        automatic_tax=asked.get("automatic_tax", False),
+        automatic_tax=asked.get("automatic_tax", not taxed and is_counted(project)),
         key=key,
         **{name: asked[name] for name in names},
     )
@@ -269,7 +274,7 @@ class CustomInvoicesView(IdempotentWrites):
         with gateway.deadline(WAIT_SECONDS):
             row = custom_invoices.draft_invoice(
                 consumer=consumer,
-                wish=_wish(asked, key),
+                wish=_wish(consumer.project, asked, key),
                 actor=actor,
                 reason=asked["reason"],
                 clock=now,

@@ -108,7 +108,7 @@ def test_many_lines_are_pasted(finance, alice, stripe_world):  # noqa: F811
 def test_what_makes_no_sense_is_said_and_nothing_is_drafted(
     finance,
     alice,
-    stripe_world,
+    stripe_world,  # noqa: F811
     wrong,
     said,
 ):
