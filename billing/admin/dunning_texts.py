@@ -130,8 +130,8 @@ def _act(
 ) -> HttpResponse | None:
     """Do it and lead back; None: the page is shown again, with what stands against it."""
     act = request.POST.get("act")
-    place = {"project": project, "kind": kind, "language": language}
-    by = {"actor": actor_of(request), "at": now()}
+    place: dict[str, Any] = {"project": project, "kind": kind, "language": language}
+    by: dict[str, Any] = {"actor": actor_of(request), "at": now()}
     if act == "drop":
         reason = request.POST.get("reason", "")[:LONGEST_REASON].strip()
         if not reason:
@@ -206,7 +206,7 @@ def _preview(form: TextForm, project: Project, kind: str, language: str) -> Lett
 
 
 def _address(project: int, kind: str, language: str) -> str:
-    asked = urlencode({"project": project, "kind": kind, "language": language})
+    asked = urlencode({"project": str(project), "kind": kind, "language": language})
     return f"{reverse('admin:billing_dunningtext_write')}?{asked}"
 
 

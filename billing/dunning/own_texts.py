@@ -1,6 +1,7 @@
 """A project's own texts: kept, taken back, and tried on oneself."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -42,7 +43,7 @@ def save_text(
     """Say it so from now on. Raises TextRefused; then nothing was changed."""
     _check_place(kind, language)
     text = check_text(kind=kind, subject=subject, body=body)
-    place = {"project": project, "kind": kind, "language": language}
+    place: dict[str, Any] = {"project": project, "kind": kind, "language": language}
     before = DunningText.objects.select_for_update().filter(**place).first()
     row, _ = DunningText.objects.update_or_create(
         **place, defaults={"subject": text.subject, "body": text.body}
@@ -64,7 +65,7 @@ def drop_text(
     *, project: Project, kind: str, language: str, actor: str, reason: str, at: datetime
 ) -> bool:
     """Say it in the standard words again."""
-    place = {"project": project, "kind": kind, "language": language}
+    place: dict[str, Any] = {"project": project, "kind": kind, "language": language}
     row = DunningText.objects.select_for_update().filter(**place).first()
     if row is None:
         return False
