@@ -30,6 +30,18 @@ class Refusing(EmailBackend):
         raise smtplib.SMTPRecipientsRefused({"alice@example.com": (550, b"no such user")})
 
 
+class Overtaken(EmailBackend):
+    """While the first mail is being handed over, another worker looks for work."""
+
+    others = []
+
+    def send_messages(self, messages):
+        if not self.others:
+            self.others.append("looking")
+            self.others[:] = [send_due(clock=lambda: NOON)]
+        return super().send_messages(messages)
+
+
 class Away(EmailBackend):
     def send_messages(self, messages):
         raise ConnectionRefusedError
@@ -201,6 +213,14 @@ def test_what_never_arrives_is_given_up(course, settings, backend, waited, note)
     send_due(clock=lambda: NOON + waited)
 
     assert course.steps.get().note == note
+
+
+@sends
+def test_a_mail_that_is_being_sent_is_nobody_elses_work(course, settings):
+    settings.EMAIL_BACKEND = f"{__name__}.Overtaken"
+    Overtaken.others.clear()
+
+    assert (sent_at(NOON), Overtaken.others, len(mail.outbox)) == (1, [0], 1)
 
 
 @sends
