@@ -1,10 +1,12 @@
 """What a customer may buy or change to, and the pages that say what it costs."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
-from billing import access
+from billing import access, currencies
 from billing.models import Price, PriceKind, Subscription
 from billing.ownpages.wording import price as price_text
 from config.errors import NotFound
@@ -24,11 +26,28 @@ class Offer:
 
 
 def offers_for(*, consumer: Consumer) -> list[Offer]:
-    """Every price on sale, the cheapest plan first."""
+    """Every price on sale in the customer's currency, the cheapest plan first."""
     live = list(_live(consumer).select_related("plan"))
     on_sale = Price.objects.filter(project=consumer.project, active=True, plan__public=True)
     rows = on_sale.exclude(kind=PriceKind.METERED).select_related("plan")
-    return [_offer(price, live) for price in rows.order_by("plan__rank", "amount_minor", "pk")]
+    shown = in_currency(rows.order_by("plan__rank", "amount_minor", "pk"), consumer)
+    return [_offer(price, live) for price in shown]
+
+
+def in_currency(rows: Iterable[Price], consumer: Consumer) -> list[Price]:
+    """Of each plan the prices in the currency that counts for the customer. A plan that is not
+    sold in it is shown in its own, unless no other one can be taken.
+    """
+    wanted = currencies.currency_of(project=consumer.project, consumer=consumer)
+    plans: dict[int, list[Price]] = {}
+    for row in rows:
+        plans.setdefault(row.plan_id, []).append(row)
+    shown = []
+    for of_plan in plans.values():
+        with suppress(currencies.NoPriceInCurrency):
+            chosen = currencies.pick(of_plan, wanted).currency
+            shown += [row for row in of_plan if row.currency == chosen]
+    return shown
 
 
 def _offer(price: Price, live: list[Subscription]) -> Offer:

@@ -5,8 +5,10 @@ from django.utils.translation import gettext_noop
 
 from billing.cards import CardInUse
 from billing.checkout import AlreadySubscribed, CheckoutBusy
+from billing.currencies import CurrencyFixed
 from billing.gateway import StripeRefused, StripeUnavailable
 from billing.portal import NoCustomer
+from billing.refusals import TaxLocationNeeded
 from billing.subscription_desk import PreviewOutdated
 from billing.subscriptions import AlreadySo, NotChangeable
 from config.errors import DomainError, Unavailable
@@ -26,6 +28,11 @@ WORDS: tuple[tuple[type[DomainError], str], ...] = (
         StripeUnavailable,
         gettext_noop("The payment service does not answer. Nothing is lost: try again shortly."),
     ),
+    (
+        TaxLocationNeeded,
+        gettext_noop("We need your address to count the tax: add it in the payment portal."),
+    ),
+    (CurrencyFixed, gettext_noop("Your plans are paid in another currency.")),
     (Unavailable, gettext_noop("That does not work at the moment: try again shortly.")),
 )
 

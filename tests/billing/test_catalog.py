@@ -268,3 +268,68 @@ def test_the_command_says_by_its_exit_code_whether_anything_differs(stripe_world
     call_command("catalog", "pull", str(path))
     call_command("catalog", "diff", str(path))
     assert path.read_text().startswith("# Ours.\n\nprojects:\n")
+
+
+SOLD_ABROAD = FILE.replace(
+    "        name: Pro\n", "        name: Pro\n        tax_code: txcd_10103001\n"
+).replace(
+    "currency: usd, interval: month}",
+    "currency: usd, interval: month, tax_behavior: exclusive}\n"
+    "          - {amount_minor: 1399, currency: eur, interval: month, tax_behavior: inclusive}\n"
+    "          - {amount_minor: 2100, currency: jpy, interval: month}",
+)
+COUPONS = """
+    coupons:
+      spring:
+        name: Spring
+        percent_off: "12.5"
+        duration: repeating
+        months: 3
+        plans: [pro]
+        redeem_by: "2027-01-31"
+        codes: {SPRING: {first_time: true, max_redemptions: 50}}
+"""
+
+
+def test_currencies_taxes_and_coupons_are_pushed_once_and_pulled_again(stripe_world):
+    text = SOLD_ABROAD + COUPONS
+    assert any("coupon spring" in str(one) for one in catalog.diff(project=read(text)))
+    push(text)
+    assert push(text) == []
+
+    row = Price.objects.get(currency="eur")
+    found = gateway.read(f"/v1/prices/{row.stripe_price_id}")
+    assert (row.tax_behavior, found["tax_behavior"]) == ("inclusive", "inclusive")
+    assert gateway.read(f"/v1/products/{row.stripe_product_id}")["tax_code"] == "txcd_10103001"
+    coupon = gateway.read("/v1/coupons/latchkey_journal_spring")
+    assert (coupon["percent_off"], coupon["duration_in_months"]) == (12.5, 3)
+
+    spec, changes = catalog.pull(project=Project.objects.get(), at=NOON)
+    assert changes == []
+    dumped = dump_catalog([spec])
+    assert read(dumped).coupons == read(text).coupons
+    assert catalog.diff(project=read(dumped)) == []
+
+
+def test_a_coupon_of_other_terms_needs_another_name(stripe_world):
+    push(FILE + COUPONS)
+
+    with pytest.raises(CatalogMistake, match="never changes"):
+        push(FILE + COUPONS.replace("12.5", "15"))
+    assert gateway.read("/v1/coupons/latchkey_journal_spring")["percent_off"] == 12.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('percent_off: "12.5"', "percent_off: 120", "100 at most"),
+        ("months: 3", "name: x", "named twice"),
+        ("        months: 3\n", "", "goes with"),
+        ("plans: [pro]", "amount_off_minor: 5", "either"),
+        ('"2027-01-31"', '"soon"', "quoted day"),
+        ("codes: {SPRING:", "codes: {S!:", "no promotion code"),
+    ],
+)
+def test_a_bad_coupon_is_refused_by_its_line(old, new, said):
+    with pytest.raises(CatalogMistake, match=said):
+        read(FILE + COUPONS.replace(old, new))
