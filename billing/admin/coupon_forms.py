@@ -58,8 +58,8 @@ class OfferDialog(ReasonDialog):
         decimal_places=2,
         widget=UnfoldAdminDecimalFieldWidget,
     )
-    amount = _text("or an amount off", 20, required=False, help_text="Such as 5.00.")
-    currency = _text("in", 3, required=False, help_text="Of the amount: usd.")
+    amount = _text("Or an amount off", 20, required=False, help_text="Such as 5.00.")
+    currency = _text("Currency of the amount", 3, required=False, help_text="Such as usd.")
     duration = forms.ChoiceField(
         label="Counts",
         choices=[("once", "once"), ("repeating", "for some months"), ("forever", "for ever")],
@@ -113,7 +113,7 @@ class CodeDialog(CouponDialog):
         label="Only for a first purchase", required=False, widget=UnfoldBooleanSwitchWidget
     )
     minimum = _text("Smallest purchase", 20, required=False, help_text="Such as 20.00.")
-    currency = _text("in", 3, required=False, help_text="Of the smallest purchase: usd.")
+    currency = _text("Its currency", 3, required=False, help_text="Such as usd.")
     user = _text("Only for user", 255, required=False, help_text="Their id in the app, or con_...")
     most = _whole("Redemptions at most")
     until = _day("Ends")

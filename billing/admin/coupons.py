@@ -1,11 +1,13 @@
 """Coupons and promotion codes: offered, looked at, taken back; and who redeemed them."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -64,7 +66,15 @@ class CouponAdmin(SaleAdmin):
     ordering = ("-created_at",)
     fields = (
         *("code", "name", "project", "state", "problem", "off", "length", "for_plans"),
-        *("used", "redeem_by", "stripe_coupon_id", "created_by", "created_at", "withdrawn_at"),
+        *(
+            "used",
+            "redeemers",
+            "redeem_by",
+            "stripe_coupon_id",
+            "created_by",
+            "created_at",
+            "withdrawn_at",
+        ),
     )
     inlines = (CodesInline,)
     actions_list = ("offer",)
@@ -91,6 +101,13 @@ class CouponAdmin(SaleAdmin):
     @admin.display(description="redeemed", ordering="times_redeemed")
     def used(self, coupon: Coupon) -> str:
         return _of(coupon.times_redeemed, coupon.max_redemptions)
+
+    @admin.display(description="by")
+    def redeemers(self, coupon: Coupon) -> str:
+        page = reverse("admin:billing_redemption_changelist")
+        number = coupon.redemptions.count()
+        url = f"{page}?{urlencode({'coupon__id__exact': coupon.pk})}"
+        return format_html('<a href="{}">{} discounts on subscriptions</a>', url, number)
 
     @action(
         description="Offer a coupon",
@@ -235,7 +252,12 @@ class PromotionCodeAdmin(SaleAdmin):
 @admin.register(Redemption)
 class RedemptionAdmin(SaleAdmin):
     list_display = ("who", "coupon", "promotion_code", "project", "began_at", "ends_at", "gone_at")
-    list_filter = ("project", ("began_at", DayFilter), ("gone_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        "project",
+        "coupon",
+        ("began_at", DayFilter),
+        ("gone_at", admin.EmptyFieldListFilter),
+    )
     list_select_related = ("consumer", "coupon", "promotion_code", "project")
     search_fields = ("coupon__code", "promotion_code__code", *CONSUMER_SEARCH)
     ordering = ("-began_at",)
