@@ -15,6 +15,7 @@ from billing.models import (
     DunningCourse,
     InboxEvent,
     Operation,
+    OperationKind,
     OperationState,
     Payment,
     PriceOverride,
@@ -28,6 +29,12 @@ from keystore.models import Consumer
 
 WORDS_BY_HAND = ("memo", "footer", "po_number", "lines", "revision")
 ENDED = (OperationState.DONE, OperationState.FAILED)
+# What these send to Stripe is who somebody is and where they live.
+ABOUT_PERSONS = (
+    OperationKind.CREATE_CUSTOMER,
+    OperationKind.UPDATE_CUSTOMER,
+    OperationKind.ADD_TAX_ID,
+)
 
 
 def erase_sales(*, consumers: Collection[Consumer], forget: Forgetter) -> None:
@@ -81,4 +88,6 @@ def _erase_operations(
         | Q(pk__in=checkouts.values("operation_id"))
         | Q(pk__in=by_hand.values("operation_id"))
     )
-    forget.rows(Operation.objects.filter(theirs, state__in=ENDED), "params", "error")
+    ended = Operation.objects.filter(theirs, state__in=ENDED)
+    ended.filter(kind__in=ABOUT_PERSONS).update(params={})
+    forget.rows(ended, "params", "error")

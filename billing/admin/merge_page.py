@@ -157,4 +157,4 @@ def _sentences(request: HttpRequest, preview: Merger) -> list[tuple[str, str]]:
 
 
 def _moved(merger: Merger) -> list[str]:
-    return [f"{count} {name}" for name, count in merger.moved.items() if count]
+    return [f"{name} ({count})" for name, count in merger.moved.items() if count]

@@ -26,7 +26,7 @@ def granted(bob, pro):
 def test_the_preview_tells_what_follows_and_changes_nothing(operator, alice, bob, granted):
     sent = {"act": "preview", "survivor": "ALICE@example.com"}
     told = operator.post(page("merge", bob), sent).content.decode()
-    assert "1 grants" in told
+    assert "grants (1)" in told
     assert 'value="merge"' in told
     assert f'name="shown" value="{alice.public_id}"' in told
     bob.refresh_from_db()
@@ -45,7 +45,7 @@ def test_a_merge_needs_its_preview_and_a_reason(operator, alice, bob):
 def test_a_double_click_merges_once_and_both_land_on_the_survivor(operator, alice, bob, granted):
     sent = {"act": "merge", "survivor": "alice", "shown": alice.public_id, "reason": "same"}
     first, second = (operator.post(page("merge", bob), sent, follow=True) for _ in range(2))
-    assert "is merged into this consumer: 1 grants." in first.content.decode()
+    assert "is merged into this consumer: grants (1)." in first.content.decode()
     assert "before: nothing changed" in second.content.decode()
     assert AuditEntry.objects.filter(act="consumer.merge", reason="same").count() == 1
     # Whoever opens the duplicate's page is led to the survivor's, which names both.
