@@ -8,6 +8,7 @@ either Stripe customer runs.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -129,7 +130,7 @@ def _merge(
 
 def _hand_over(duplicate: Consumer, survivor: Consumer, cycle_of: Consumer, at: datetime) -> Moved:
     """From the ground up: the answer is made of the grants, the limits of the answer."""
-    pair = {"duplicate": duplicate, "survivor": survivor, "at": at}
+    pair: dict[str, Any] = {"duplicate": duplicate, "survivor": survivor, "at": at}
     moved = hand_over_identity(**pair)
     moved |= hand_over_grants(**pair)
     moved |= hand_over_usage(**pair, cycle_of=cycle_of)
@@ -144,7 +145,7 @@ def _open_features(consumer: Consumer, at: datetime) -> set[str]:
 def _record(merger: Merger, actor: str, reason: str, at: datetime) -> None:
     duplicate, survivor = merger.duplicate, merger.survivor
     moved = {name: count for name, count in merger.moved.items() if count}
-    told = {"actor": actor, "reason": reason, "at": at}
+    told: dict[str, Any] = {"actor": actor, "reason": reason, "at": at}
     audit.record(
         act=MERGED,
         target=duplicate,

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F, Sum, Value
@@ -167,7 +168,12 @@ def _held_credits(balance: QuotaBalance) -> Decimal:
 
 
 def _used(consumer: Consumer, meter: Meter, period: Period) -> Share:
-    asked = {"consumer": consumer.pk, "meter": meter.pk, "start": period.start, "end": period.end}
+    asked: dict[str, Any] = {
+        "consumer": consumer.pk,
+        "meter": meter.pk,
+        "start": period.start,
+        "end": period.end,
+    }
     with connection.cursor() as cursor:
         cursor.execute(USED, asked)
         total, events, most, latest, latest_at, values, credits = cursor.fetchone()
