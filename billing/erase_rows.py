@@ -13,6 +13,7 @@ from billing.models import (
     DashboardLink,
     Drift,
     DunningCourse,
+    DunningStep,
     InboxEvent,
     Operation,
     OperationKind,
@@ -52,6 +53,7 @@ def erase_sales(*, consumers: Collection[Consumer], forget: Forgetter) -> None:
     forget.rows(CreditNote.objects.filter(**own), "memo", "why", "asked")
     forget.rows(Drift.objects.filter(**own), "ours", "stripes", "note", "repair_reason")
     forget.rows(DunningCourse.objects.filter(**own), "paused_because")
+    forget.rows(DunningStep.objects.filter(course__consumer__in=consumers), "note")
     veil_events(customer_ids=customer_ids)
     mirror.veil_customers(customer_ids)
 
