@@ -82,7 +82,7 @@ class InvoiceActs:
         """Only what its status allows."""
         row = row_or_none(Invoice.objects.all(), object_id)
         offered = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        return [one for one in offered if row is None or row.status in _offered_in(one)]
+        return [one for one in offered if row is None or _fits(one, row.status)]
 
     @action(
         description="Collect now",
@@ -129,9 +129,10 @@ class InvoiceActs:
         return credit_page(request, row_or_404(ROWS.all(), object_id))
 
 
-def _offered_in(offered: Any) -> tuple[str, ...]:
+def _fits(offered: Any, status: str) -> bool:
     name = offered["action_name"] if isinstance(offered, dict) else offered.action_name
-    return OFFERED[name.removeprefix("billing_invoice_")]
+    allowed = OFFERED.get(name.removeprefix("billing_invoice_"))
+    return allowed is None or status in allowed
 
 
 def _act(
