@@ -220,7 +220,7 @@ def invoice_page(
 
 def _draft(request: HttpRequest, form: InvoiceForm) -> CustomInvoice | None:
     """The invoice, or None with the refusal on the form."""
-    told = {"wish": form.asked, "actor": actor_of(request), "clock": now}
+    told: dict[str, Any] = {"wish": form.asked, "actor": actor_of(request), "clock": now}
     reason = form.cleaned_data["reason"]
     try:
         with gateway.deadline(STRIPE_SECONDS):

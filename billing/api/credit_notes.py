@@ -52,11 +52,10 @@ class CreditedLine(Fields):
     )
 
     def validate(self, line: dict[str, Any]) -> dict[str, Any]:
-        if "line_id" in line:
-            wanted = {"line_id", "quantity"}, {"line_id", "amount_minor"}
-        else:
+        wanted = [{"line_id", "quantity"}, {"line_id", "amount_minor"}]
+        if "line_id" not in line:
             line.setdefault("quantity", 1)
-            wanted = ({"description", "unit_amount_minor", "quantity"},)
+            wanted = [{"description", "unit_amount_minor", "quantity"}]
         if set(line) not in wanted:
             raise serializers.ValidationError(
                 "Send line_id with quantity or amount_minor, or description and unit_amount_minor."

@@ -106,7 +106,7 @@ def _linked(sandbox: Sandbox, invoice: Object, given: list[dict[str, Any]]) -> l
         refund = own.get(str(wanted.get("refund")))
         if refund is None or refund["status"] in GONE or refund["id"] in taken:
             raise invalid(f"This refund cannot be linked: {wanted.get('refund')}", param="refunds")
-        amount = wanted.get("amount_refunded", refund["amount"])
+        amount = int(wanted.get("amount_refunded") or refund["amount"])
         if not 0 < amount <= refund["amount"]:
             raise invalid("More is linked than was refunded.", param="refunds")
         found.append(_link(refund["id"], amount))
