@@ -103,8 +103,9 @@ def push_coupons(
 def _push(coupon: CouponSpec, row: Project, actor: str, clock: Callable[[], datetime]) -> None:
     made = Coupon.objects.filter(project=row, code=coupon.terms.code).first()
     if made is None:
-        told = {"actor": actor, "reason": REASON, "clock": clock}
-        made = offer_coupon(project=row, terms=coupon.terms, **told)
+        made = offer_coupon(
+            project=row, terms=coupon.terms, actor=actor, reason=REASON, clock=clock
+        )
     held = _codes_of(made)
     for code in coupon.codes:
         if code.code.upper() not in held:

@@ -350,7 +350,8 @@ def _worth(line: Object) -> int:
     off = sum(one["amount"] for one in line.get("discount_amounts") or [])
     taxes = line.get("taxes") or []
     added = sum(one["amount"] for one in taxes if one["tax_behavior"] == "exclusive")
-    return int(line["amount"]) - off + added
+    worth: int = line["amount"] - off + added
+    return worth
 
 
 def _is_proration(line: Object) -> bool:

@@ -72,7 +72,7 @@ class OfferDialog(ReasonDialog):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["project"].queryset = Project.objects.order_by("slug")  # type: ignore[attr-defined]
+        self.fields["project"].queryset = Project.objects.order_by("slug")
 
     @property
     def terms(self) -> CouponTerms:

@@ -41,7 +41,7 @@ class PricesInline(TabularInline):
 
 
 class PlanWithPrices(PlanAdmin):
-    inlines = (*PlanAdmin.inlines, PricesInline)
+    inlines: Any = (*PlanAdmin.inlines, PricesInline)
 
 
 admin.site.unregister(Plan)

@@ -44,8 +44,8 @@ def usable_code(
 def _named(project: Project, text: str) -> PromotionCode:
     rows = PromotionCode.objects.select_related("coupon", "project").filter(project=project)
     typed = text.replace("\x00", "").strip()[:LONGEST]
-    found = rows.filter(code__iexact=typed)
-    found = found.order_by(F("withdrawn_at").asc(nulls_first=True), "-pk").first()
+    rows = rows.filter(code__iexact=typed)
+    found = rows.order_by(F("withdrawn_at").asc(nulls_first=True), "-pk").first()
     if found is None:
         raise PromotionCodeUnknown(
             "There is no such promotion code: look at how it is written, or leave it out.",

@@ -101,8 +101,7 @@ def tax_ids_of(sandbox: Sandbox, customer: Object) -> Object:
 @expands("customer", "tax")
 def tax_of(sandbox: Sandbox, customer: Object) -> Object:
     where = tax.location_of(customer)
-    has_address = bool((customer["address"] or {}).get("country"))
-    made = {
+    made: Object = {
         "automatic_tax": "supported" if where else "unrecognized_location",
         "ip_address": None,
         "location": None,
@@ -111,6 +110,4 @@ def tax_of(sandbox: Sandbox, customer: Object) -> Object:
     if where:
         source = "shipping_destination" if customer["shipping"] else "billing_address"
         made["location"] = {"country": where[0], "state": where[1] or None, "source": source}
-    elif not has_address:
-        made["automatic_tax"] = "unrecognized_location"
     return made
