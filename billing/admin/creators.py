@@ -127,7 +127,14 @@ class CreatorAdmin(SaleAdmin):
         *("stripe_account_id", "payouts_enabled", "requirements", "disabled_reason"),
         *("payouts_paused_at", "listed", "last_earned", "last_paid", "read_at", "created_at"),
     )
-    actions_detail = ("pay_out", "pause", "resume", "adjust", "commission")
+    actions_detail: Any = (
+        "pay_out",
+        {
+            "title": "More",
+            "icon": "tune",
+            "items": ["pause", "resume", "adjust", "commission"],
+        },
+    )
     has_pause_permission = holds("billing.pause_creator", SEE)
     has_pay_permission = holds("billing.pay_creator", SEE)
     has_adjust_permission = holds("billing.adjust_creator", SEE)
