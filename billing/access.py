@@ -29,6 +29,8 @@ class Terms(Protocol):
     def cancel_at(self) -> datetime | None: ...
     @property
     def paid_until(self) -> datetime | None: ...
+    @property
+    def unpaid_since(self) -> datetime | None: ...
 
 
 def subscription_window(
@@ -37,7 +39,8 @@ def subscription_window(
     """The half-open [from, to) in which a subscription gives access, or None.
 
     A paid one holds until it is cancelled, or until `grace` after the period if no renewal is
-    ever heard of. An unpaid renewal holds for `grace` from the start of the unpaid period.
+    ever heard of. An unpaid renewal holds for `grace` from the start of the unpaid period, and
+    another one that is not paid either adds nothing to it.
     One that we paused holds to the end of what was paid; one that was paused elsewhere goes on,
     as its status says. States that we do not know give nothing, and so does one that is doubled.
     `lost_at`: when the last of its payments was made that the buyer's bank took back; if that was
@@ -49,7 +52,7 @@ def subscription_window(
     if terms.status in PAYING:
         until = _plus(terms.current_period_end, grace)
     elif terms.status in UNPAID_IN_GRACE:
-        until = _plus(started, grace)
+        until = _plus(_earliest(started, terms.unpaid_since), grace)
     else:
         return None
     for end in (terms.cancel_at, terms.paid_until):
@@ -65,6 +68,10 @@ def purchase_window(
 ) -> Window | None:
     """A purchase is open for ever, unless all of its money went back or staff closed it."""
     return None if refunded or ended_by_staff or lost else (bought_at, None)
+
+
+def _earliest(*instants: datetime | None) -> datetime | None:
+    return min((one for one in instants if one is not None), default=None)
 
 
 def _plus(instant: datetime | None, grace: timedelta) -> datetime | None:

@@ -69,6 +69,7 @@ def project_subscription(
             "trial_end": facts.trial_end,
             "paused": facts.paused,
             "paid_until": facts.paid_until,
+            "unpaid_since": facts.unpaid_since,
             "taxed": facts.taxed,
             "discounts": discounts,
             "upcoming": upcoming,

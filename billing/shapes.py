@@ -79,6 +79,7 @@ class SubscriptionFacts:
     ended_because: str = ""
     taxed: bool = False
     discounts: tuple["DiscountFacts", ...] = ()
+    unpaid_since: datetime | None = None  # our invoices say it, see `grace.unpaid_since`
 
     @property
     def mrr_minor(self) -> int:

@@ -7,7 +7,7 @@ so order, number and loss of events do not matter.
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -32,7 +32,7 @@ from billing.dunning.language import spoken
 from billing.duplicates import Bought
 from billing.erase_rows import veil_events
 from billing.gateway import Recording
-from billing.grace import grace_of
+from billing.grace import grace_of, unpaid_since
 from billing.locks import HeldLock, customer_lock
 from billing.market.ledger import follow_money
 from billing.models import (
@@ -302,6 +302,9 @@ def _project_customer(
 
 def _bought(found: gateway.Object, holder: StripeCustomer) -> Bought:
     facts = shapes.subscription(found)
+    if facts.status in access.UNPAID_IN_GRACE:
+        since = unpaid_since(stripe_subscription_id=facts.stripe_subscription_id)
+        facts = replace(facts, unpaid_since=since)
     return facts, projections.prices_of(facts, holder)
 
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import orjson
 from django.db import connection
@@ -66,7 +67,7 @@ def usage_parts(
     if meter.aggregation not in ADDED_UP or dimension not in meter.dimensions:
         raise ValueError(f"{meter.code} cannot be divided by {dimension}")
     query = SPLIT.replace("{figure}", FIGURES[Aggregation(meter.aggregation)])
-    values = {
+    values: dict[str, Any] = {
         **{"meter": meter.pk, "api": api.pk, "dimension": dimension, "mark": MARK},
         "dimensions": orjson.dumps(meter.dimensions).decode(),
         "consumers": [span.consumer_id for span in spans],

@@ -67,7 +67,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         },
     )
     def approve(self, request: HttpRequest, form: StepUpDialog, object_id: str) -> HttpResponse:
-        row = row_or_404(Adjustment.objects, object_id)
+        row = row_or_404(Adjustment.objects.all(), object_id)
 
         def deed() -> str:
             done = approve_adjustment(
@@ -88,7 +88,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         },
     )
     def reject(self, request: HttpRequest, form: ReasonDialog, object_id: str) -> HttpResponse:
-        row = row_or_404(Adjustment.objects, object_id)
+        row = row_or_404(Adjustment.objects.all(), object_id)
 
         def deed() -> str:
             reject_adjustment(

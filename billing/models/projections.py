@@ -61,6 +61,8 @@ class Subscription(models.Model):
     paused = models.BooleanField(default=False)  # payment collection is paused
     # None: nothing is paused, or somebody paused it without us.
     paid_until = models.DateTimeField(null=True)
+    # When the oldest renewal since the last paid one was asked for; None: nothing is owed.
+    unpaid_since = models.DateTimeField(null=True)
     taxed = models.BooleanField(default=False)  # Stripe Tax counts it
     # [{"id", "coupon", "name", "percent_off", "amount_off_minor", "currency", "code", "ends_at"}]
     discounts = models.JSONField(default=list)

@@ -35,6 +35,7 @@ class Held(NamedTuple):
     current_period_end: datetime | None
     cancel_at: datetime | None
     paid_until: datetime | None
+    unpaid_since: datetime | None
 
 
 class Bought(NamedTuple):

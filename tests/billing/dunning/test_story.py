@@ -121,3 +121,14 @@ def test_an_event_that_comes_late_twice_or_never_leads_to_the_same_course(failed
     assert [(one.failed_at, one.state) for one in DunningCourse.objects.all()] == [
         (FAILED, "running")
     ]
+
+
+def test_a_second_unpaid_renewal_brings_no_new_days_of_grace(failed, alice, clock):
+    clock.sandbox.settings.after_retries = "past_due"  # Stripe goes on making invoices
+    clock.advance(days=31)
+    follow(alice.stripe_customer, clock)
+
+    failed.refresh_from_db()
+    assert failed.status == "past_due"
+    assert failed.current_period_start > UNTIL
+    assert opened(alice, clock()) == []
