@@ -60,16 +60,7 @@ def project_subscription(
             **_sold(facts, prices),
             "currency": facts.currency,
             "mrr_minor": facts.mrr_minor,
-            "current_period_start": facts.current_period_start,
-            "current_period_end": facts.current_period_end,
-            "cancel_at": facts.cancel_at,
-            "canceled_at": facts.canceled_at,
-            "ended_at": facts.ended_at,
-            "ended_because": facts.ended_because,
-            "trial_end": facts.trial_end,
-            "paused": facts.paused,
-            "paid_until": facts.paid_until,
-            "unpaid_since": facts.unpaid_since,
+            **_terms(facts),
             "taxed": facts.taxed,
             "discounts": discounts,
             "upcoming": upcoming,
@@ -89,6 +80,21 @@ def _sold(facts: SubscriptionFacts, prices: list[Price]) -> Told:
         "price": price,
         "plan": price.plan if price else None,
         "quantity": facts.items[0].quantity if facts.items else 0,
+    }
+
+
+def _terms(facts: SubscriptionFacts) -> Told:
+    return {
+        "current_period_start": facts.current_period_start,
+        "current_period_end": facts.current_period_end,
+        "cancel_at": facts.cancel_at,
+        "canceled_at": facts.canceled_at,
+        "ended_at": facts.ended_at,
+        "ended_because": facts.ended_because,
+        "trial_end": facts.trial_end,
+        "paused": facts.paused,
+        "paid_until": facts.paid_until,
+        "unpaid_since": facts.unpaid_since,
     }
 
 
