@@ -67,7 +67,8 @@ def minor_of(text: str, currency: str) -> int:
 
 
 def _odd(currency: str) -> NotAnAmount:
-    example = typed(10 ** decimals_of(currency) * 12, currency)
+    about = 1230 * 10 ** decimals_of(currency) // 100
+    example = typed(about - about % step_of(currency), currency)
     return NotAnAmount(f"Write an amount of {currency.upper()} like {example}.")
 
 

@@ -80,7 +80,7 @@ class CreditNoteRequest(ActRequest):
         help_text="due: an open invoice asks for less. Of a paid one: refund, balance (the next "
         "invoices cost less), or outside (given back by other means).",
     )
-    stripe_reason = serializers.ChoiceField(REASONS, required=False, default="")
+    stripe_reason = serializers.ChoiceField(REASONS, required=False)
     memo = serializers.CharField(
         max_length=500, required=False, default="", help_text="Printed on the credit note."
     )
@@ -192,7 +192,7 @@ def _wish(request: Request, asked: dict[str, Any]) -> NoteWish:
         reason=asked["reason"],
         amount_minor=asked.get("amount_minor", 0),
         lines=[dict(line) for line in asked.get("lines", [])],
-        stripe_reason=asked["stripe_reason"],
+        stripe_reason=asked.get("stripe_reason", ""),
         memo=asked["memo"],
         key=wish_key(caller_of(request).actor, key),
     )

@@ -11,7 +11,8 @@ from tests.staff import client_of
 
 PARAMETER = re.compile(r"<(?:\w+:)?\w+>|\(\?P<\w+>[^)]*\)")
 # Callers with a key or a signature, no cookie: a foreign page cannot make a browser send those.
-EXEMPT_PAGES = {"stripe_webhook", "unknown_path"}
+# `enter` begins a visit by a token, and asks for the origin of its form.
+EXEMPT_PAGES = {"stripe_webhook", "unknown_path", "enter"}
 
 
 def views() -> dict[str, object]:
