@@ -39,6 +39,8 @@ def edit(plan, *, feature=None, api=None, **values):
             "plan_features-0-limit": "100",
             "plan_features-0-reset": "billing_period",
             "plan_features-0-enforcement": "hard",
+            "prices-TOTAL_FORMS": "0",
+            "prices-INITIAL_FORMS": "0",
             **{f"plan_features-0-{name}": value for name, value in values.items()},
         },
     )
