@@ -52,7 +52,7 @@ def invite_people(*, project: Project, logins: Logins, clock: Clock) -> None:
     buy(people["gina"], "pro", clock)
     _cancel(people["gina"], clock)
     buy(people["grace"], "basic", clock)
-    _miss_a_payment(people["grace"], clock)
+    miss_a_payment(people["grace"], clock)
 
 
 def _register(project: Project, user_id: str, name: str) -> Consumer:
@@ -104,7 +104,7 @@ def _cancel(gina: Consumer, clock: Clock) -> None:
         _sync(gina, clock)
 
 
-def _miss_a_payment(grace: Consumer, clock: Clock) -> None:
+def miss_a_payment(grace: Consumer, clock: Clock) -> None:
     """Her card is replaced by one without money, then an upgrade is charged to it."""
     subscription = Subscription.objects.filter(consumer=grace, status="active").first()
     if subscription is None:

@@ -56,6 +56,20 @@ class Shop(Stack):
             f"made.groups.add(Group.objects.get(name={role!r}))"
         )
 
+    def make_late_payer(self, name: str) -> None:
+        """One more whose upgrade was charged to a card without money, as the demo's Grace."""
+        self._tell_django(
+            "from billing.demo_people import buy, miss_a_payment\n"
+            "from config.clock import now\n"
+            "from keystore.models import Project\n"
+            "from keystore.services import register_consumer\n"
+            "project = Project.objects.get(slug='space_journal')\n"
+            f"one = register_consumer(project=project, external_id={name!r},\n"
+            f"    email='{name}@space-journal.example', name={name!r})\n"
+            "buy(one, 'basic', now)\n"
+            "miss_a_payment(one, now)"
+        )
+
     def park_event(self, customer: str) -> None:
         """Stripe refuses to be read about one of whom it told something, as after a mistake of
         ours, until the event is given up; then it answers again.

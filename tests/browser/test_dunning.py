@@ -24,8 +24,12 @@ LATE = "grace"  # of the demo: the payment of her upgrade failed
 @pytest.fixture(scope="module")
 def course(shop):
     """The course of the demo's late payer."""
-    shop.wait_for("the course", lambda: shop.rows(COURSE, LATE))
-    return shop.one(COURSE, LATE)
+    return course_of(shop, LATE)
+
+
+def course_of(shop, name):
+    shop.wait_for("the course", lambda: shop.rows(COURSE, name))
+    return shop.one(COURSE, name)
 
 
 def link_to(shop, course, **more):
@@ -72,7 +76,9 @@ def test_a_late_payer_reads_the_page_on_any_screen(shop, open_page, course, sche
         page.screenshot(path=f"{pictures.FOLDER}/pay-{scheme}.png", full_page=True)
 
 
-def test_a_late_payer_pays_and_reads_that_access_is_back(shop, buyer, course):
+def test_a_late_payer_pays_and_reads_that_access_is_back(shop, buyer):
+    shop.make_late_payer("tess")
+    course = course_of(shop, "tess")
     buyer.goto(link_to(shop, course, lang="en"))
     buyer.get_by_role("button", name="Try the saved card again").click()
     buyer.get_by_text("The card was declined.").wait_for()
