@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -49,6 +50,7 @@ class Stack:
         self.web_processes = web_processes
         self.environment = self._environment(debug)
         self._named: dict[str, Child] = {}
+        self._one_at_a_time = Lock()  # whoever asks the shopkeeper reads their own answer
 
     def _environment(self, debug: bool) -> dict[str, str]:
         return {
@@ -229,9 +231,10 @@ class Stack:
     def ask_shopkeeper(self, **asked: Any) -> dict[str, Any]:
         assert self.shopkeeper.stdin is not None
         assert self.shopkeeper.stdout is not None
-        self.shopkeeper.stdin.write(json.dumps(asked) + "\n")
-        self.shopkeeper.stdin.flush()
-        done = json.loads(self.shopkeeper.stdout.readline())
+        with self._one_at_a_time:
+            self.shopkeeper.stdin.write(json.dumps(asked) + "\n")
+            self.shopkeeper.stdin.flush()
+            done = json.loads(self.shopkeeper.stdout.readline())
         if "error" in done:
             raise AssertionError(f"{asked}: {done['error']}")
         return dict(done)
