@@ -9,6 +9,7 @@ from billing.catalog_places import CatalogMistake
 from billing.catalog_spec import MeterSpec, ProjectSpec
 from billing.catalog_usage import FORMULAS, meter_params
 from billing.models import MeterLink, Operation, OperationKind
+from keystore.locking import upsert
 from keystore.models import Project
 from metering.models import Aggregation, Meter, UsageTotal
 
@@ -45,7 +46,8 @@ def write_meters(project: Project, specs: Iterable[MeterSpec]) -> None:
         known = project.meters.filter(code=spec.code).first()
         if known is not None:
             _refuse_recount(known, spec)
-        Meter.objects.update_or_create(
+        upsert(
+            Meter,
             project=project,
             code=spec.code,
             defaults={
@@ -128,7 +130,8 @@ def link_meter(meter: Meter, stripe_meter_id: str) -> None:
             f"The event name {meter.stripe_event_name} is that of the meter "
             f"{taken.meter.code!r} of {taken.project.slug}: choose another `stripe_event_name`."
         )
-    MeterLink.objects.update_or_create(
+    upsert(
+        MeterLink,
         meter=meter,
         defaults={
             "project": meter.project,

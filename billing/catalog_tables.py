@@ -24,6 +24,7 @@ from entitlements.contents import contents_of, record_contents
 from entitlements.models import Feature, Plan, PlanFeature
 from entitlements.services import refresh_plan_answers
 from keystore import audit
+from keystore.locking import upsert
 from keystore.models import Api, Project
 from keystore.services import set_plan_limit
 from metering.models import Meter
@@ -115,13 +116,12 @@ def write_project(spec: ProjectSpec, *, actor: str, at: datetime) -> Project:
     before = read_project(project)
     project.name, project.allowed_origins = spec.name, list(spec.allowed_origins)
     project.save(update_fields=["name", "allowed_origins"])
-    BillingPolicy.objects.update_or_create(
-        project=project, defaults={"grace_days": spec.grace_days}
-    )
+    upsert(BillingPolicy, project=project, defaults={"grace_days": spec.grace_days})
     for api in spec.apis:
-        Api.objects.update_or_create(project=project, code=api.code, defaults={"name": api.name})
+        upsert(Api, project=project, code=api.code, defaults={"name": api.name})
     for feature in spec.features:
-        Feature.objects.update_or_create(
+        upsert(
+            Feature,
             project=project,
             code=feature.code,
             defaults={"name": feature.name, "kind": feature.kind},
@@ -154,7 +154,8 @@ def _write_plan(
     project: Project, spec: PlanSpec, before: ProjectSpec, actor: str, at: datetime
 ) -> None:
     old = next((one for one in before.plans if one.code == spec.code), None)
-    plan, _ = Plan.objects.update_or_create(
+    plan, _ = upsert(
+        Plan,
         project=project,
         code=spec.code,
         defaults={
@@ -170,7 +171,8 @@ def _write_plan(
     contents = contents_of(plan)
     plan.plan_features.exclude(feature__code__in=[value.code for value in spec.features]).delete()
     for value in spec.features:
-        PlanFeature.objects.update_or_create(
+        upsert(
+            PlanFeature,
             plan=plan,
             feature=project.features.get(code=value.code),
             defaults={
@@ -232,7 +234,8 @@ def write_row(project: Project, row: PriceRow) -> Price:
     foreign = Price.objects.filter(stripe_price_id=row.stripe_id).exclude(project=project)
     if foreign.exists():
         raise Conflict(f"{row.stripe_id} belongs to another project: choose another price.")
-    price, _ = Price.objects.update_or_create(
+    price, _ = upsert(
+        Price,
         stripe_price_id=row.stripe_id,
         defaults={
             "project": project,

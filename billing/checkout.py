@@ -203,7 +203,7 @@ def _actor(checkout: Checkout) -> str:
 
 @transaction.atomic
 def _session_operation(checkout: Checkout, holder: StripeCustomer, at: datetime) -> Operation:
-    row = Checkout.objects.select_for_update(of=("self",)).get(pk=checkout.pk)
+    row = Checkout.objects.select_for_update(of=("self",), no_key=True).get(pk=checkout.pk)
     if row.operation is not None:
         return row.operation
     is_direct = bool(checkout.stripe_payment_method_id)

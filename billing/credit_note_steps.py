@@ -83,8 +83,8 @@ def _reload(note: CreditNote) -> CreditNote:
 @transaction.atomic
 def _after_refund(note: CreditNote, at: datetime) -> None:
     """The refund's end decides: with the money on its way the note is told to Stripe."""
-    list(Invoice.objects.select_for_update(of=("self",)).filter(pk=note.invoice_id))
-    rows = CreditNote.objects.select_for_update(of=("self",))
+    list(Invoice.objects.select_for_update(of=("self",), no_key=True).filter(pk=note.invoice_id))
+    rows = CreditNote.objects.select_for_update(of=("self",), no_key=True)
     held = rows.select_related("project", "invoice").get(pk=note.pk)
     request = held.refund_request  # read after the lock: joined, it could be older
     assert request is not None
@@ -111,7 +111,7 @@ def fail_credit_note(operation: Operation, problem: str) -> None:
     note = CreditNote.objects.select_related("invoice", "refund_request__refund").get(
         operation=operation
     )
-    list(Invoice.objects.select_for_update(of=("self",)).filter(pk=note.invoice_id))
+    list(Invoice.objects.select_for_update(of=("self",), no_key=True).filter(pk=note.invoice_id))
     said = problem
     if note.refund_request is not None:
         said = f"The money went back ({note.refund_request.refund}), but no note: {problem}"

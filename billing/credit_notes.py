@@ -15,7 +15,7 @@ def project_credit_note(
     """The credit note in our columns; None while its invoice is not known here. What it gives
     back arrives as a refund of its own, and only that changes access.
     """
-    rows = Invoice.objects.select_for_update(of=("self",))
+    rows = Invoice.objects.select_for_update(of=("self",), no_key=True)
     invoice = rows.filter(
         stripe_invoice_id=ref(found["invoice"]), consumer=holder.consumer_id
     ).first()

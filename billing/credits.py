@@ -16,8 +16,10 @@ def lock_for_credit(invoice: Invoice) -> Invoice:
     payments = Payment.objects.filter(
         stripe_invoice_id=invoice.stripe_invoice_id, project=invoice.project_id
     )
-    list(payments.order_by("pk").select_for_update(of=("self",)).values_list("pk"))
-    rows = Invoice.objects.select_for_update(of=("self",)).select_related("project", "consumer")
+    list(payments.order_by("pk").select_for_update(of=("self",), no_key=True).values_list("pk"))
+    rows = Invoice.objects.select_for_update(of=("self",), no_key=True).select_related(
+        "project", "consumer"
+    )
     return rows.get(pk=invoice.pk)
 
 
@@ -52,7 +54,7 @@ def hold_credit(*, invoice: Invoice, amount_minor: int) -> bool:
 
 def recount_credits(invoice: Invoice) -> None:
     """Set what credit notes hold; inside the transaction that changed one of them."""
-    locked = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
+    locked = Invoice.objects.select_for_update(of=("self",), no_key=True).get(pk=invoice.pk)
     notes = CreditNote.objects.filter(invoice=locked, status__in=HOLDING_NOTES)
     held = notes.aggregate(sum=Sum("amount_minor"))["sum"] or 0
     # Stripe may have credited by other hands what we hold for a note it is about to refuse.

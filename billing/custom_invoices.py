@@ -252,7 +252,7 @@ def work_custom_invoices(*, clock: Clock, limit: int = 20) -> int:
 @transaction.atomic
 def _next_step(row: CustomInvoice, at: datetime) -> Operation | None:
     """The operation to run now; None when there is nothing left to do."""
-    rows = CustomInvoice.objects.select_for_update(of=("self",))
+    rows = CustomInvoice.objects.select_for_update(of=("self",), no_key=True)
     # Its operation is read after the lock: joined, it would be what it was before the wait.
     held = rows.select_related("project", "consumer__stripe_customer").get(pk=row.pk)
     if held.state not in UNDER_WAY:

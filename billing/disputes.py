@@ -13,6 +13,7 @@ from django.db.models import F, Q, QuerySet, Sum
 from billing.gateway import Object
 from billing.models import Dispute, Invoice, Payment, StripeCustomer
 from billing.shapes import instant, ref
+from keystore.locking import upsert
 
 LOST = "lost"
 
@@ -24,7 +25,8 @@ def project_dispute(*, found: Object, holder: StripeCustomer, at: datetime) -> D
     ).first()
     if payment is None:
         return None
-    row, _ = Dispute.objects.update_or_create(
+    row, _ = upsert(
+        Dispute,
         stripe_dispute_id=found["id"],
         defaults={
             "project_id": payment.project_id,

@@ -63,7 +63,7 @@ def _claim_one(at: datetime) -> InboxEvent | None:
         event = (
             _due(at)
             .order_by("next_attempt_at", "pk")
-            .select_for_update(of=("self",), skip_locked=True)
+            .select_for_update(of=("self",), skip_locked=True, no_key=True)
             .first()
         )
         if event is None:
@@ -82,7 +82,7 @@ def _lease_siblings(event: InboxEvent, at: datetime) -> None:
         return
     siblings = InboxEvent.objects.filter(
         stripe_customer_id=event.stripe_customer_id, state=InboxState.PENDING
-    ).select_for_update(of=("self",), skip_locked=True)
+    ).select_for_update(of=("self",), skip_locked=True, no_key=True)
     found = list(siblings.values_list("pk", flat=True))
     InboxEvent.objects.filter(pk__in=found).update(lease_until=at + LEASE)
 

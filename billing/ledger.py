@@ -12,7 +12,7 @@ def recount_refunds(payment: Payment) -> None:
     The row lock orders this with the conditional update of a new refund (`refunds._hold`):
     whichever comes second sees the other's rows.
     """
-    locked = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
+    locked = Payment.objects.select_for_update(of=("self",), no_key=True).get(pk=payment.pk)
     held = locked.refunds.filter(status__in=HOLDING).aggregate(sum=Sum("amount_minor"))["sum"] or 0
     # Stripe may have given back by other hands what we hold for a refund it is about to refuse.
     Payment.objects.filter(pk=payment.pk).update(refunded_minor=min(held, locked.captured_minor))

@@ -61,7 +61,7 @@ def fetch_missed_events(
 def sweep_again(*, days: int, reason: str, actor: str, at: datetime) -> EventSweep:
     """Put the watermark back, so that the sweeps to come read these days once more."""
     start = at - min(timedelta(days=days), LONGEST_LOOK_BACK)
-    sweep = EventSweep.objects.select_for_update().get(pk=_watermark(at).pk)
+    sweep = EventSweep.objects.select_for_update(no_key=True).get(pk=_watermark(at).pk)
     before = sweep.read_until
     sweep.read_until = min(before, start)
     sweep.window_until, sweep.cursor = None, ""

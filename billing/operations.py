@@ -164,7 +164,7 @@ def _claimable(at: datetime) -> Q:
 def _claim(operation: Operation, at: datetime) -> Operation | None:
     """Take the lease; returns the row as it was before, or None if somebody else has it."""
     with transaction.atomic():
-        rows = Operation.objects.select_for_update(of=("self",), skip_locked=True)
+        rows = Operation.objects.select_for_update(of=("self",), skip_locked=True, no_key=True)
         row = rows.filter(_claimable(at), pk=operation.pk).first()
         if row is None:
             return None

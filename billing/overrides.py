@@ -19,6 +19,7 @@ from billing.operations import run_operation, want
 from billing.shapes import ref
 from config.errors import Conflict, InvalidInput
 from keystore import audit
+from keystore.locking import upsert
 from keystore.models import Consumer
 
 LARGEST_MINOR = 99_999_999  # Stripe takes no more in one charge
@@ -108,7 +109,7 @@ def _write_down(
 
 def _end(consumer: Consumer, price: Price, at: datetime) -> int | None:
     """End the agreement that holds; returns its amount."""
-    rows = PriceOverride.objects.select_for_update(of=("self",))
+    rows = PriceOverride.objects.select_for_update(of=("self",), no_key=True)
     old = rows.filter(consumer=consumer, price=price, ended_at=None).first()
     if old is None:
         return None
@@ -180,7 +181,8 @@ def settle_override(operation: Operation, found: Object) -> None:
     """Its row among the prices, sold to this consumer alone; ended meanwhile, to nobody."""
     row = PriceOverride.objects.select_related("price").get(public_id=operation.subject)
     base = row.price
-    made, _ = Price.objects.update_or_create(
+    made, _ = upsert(
+        Price,
         stripe_price_id=found["id"],
         defaults={
             "project_id": row.project_id,

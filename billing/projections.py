@@ -29,6 +29,7 @@ from billing.prices import by_usage_last
 from billing.refund_outcome import follow_outcome
 from billing.shapes import ItemFacts, SubscriptionFacts, instant, ref
 from billing.sums import discount_minor
+from keystore.locking import upsert
 
 Told = dict[str, Any]
 
@@ -51,7 +52,8 @@ def project_subscription(
 ) -> Subscription:
     rows = Subscription.objects.select_related("plan", "price")
     before = rows.filter(stripe_subscription_id=facts.stripe_subscription_id).first()
-    row, _ = Subscription.objects.update_or_create(
+    row, _ = upsert(
+        Subscription,
         stripe_subscription_id=facts.stripe_subscription_id,
         defaults={
             "project_id": holder.project_id,
@@ -170,7 +172,8 @@ def project_purchase(*, checkout: Checkout, session: Object, at: datetime) -> Pu
 
 
 def project_invoice(*, found: Object, holder: StripeCustomer, at: datetime) -> Invoice:
-    row, _ = Invoice.objects.update_or_create(
+    row, _ = upsert(
+        Invoice,
         stripe_invoice_id=found["id"],
         defaults={
             "project_id": holder.project_id,
@@ -206,7 +209,8 @@ def project_payment(*, found: Object, holder: StripeCustomer, at: datetime) -> P
     if facts.fee_minor is not None:  # an answer without it does not unsay it
         fee = {"fee_minor": facts.fee_minor, "fee_currency": facts.fee_currency}
     before = Payment.objects.filter(stripe_charge_id=facts.stripe_charge_id).first()
-    row, _ = Payment.objects.update_or_create(
+    row, _ = upsert(
+        Payment,
         stripe_charge_id=facts.stripe_charge_id,
         defaults={
             "project_id": holder.project_id,

@@ -191,14 +191,16 @@ def _require_asker(request: RefundRequest) -> None:
 
 def _lock(payment: Payment) -> Payment:
     """Requests of one payment are made one after another."""
-    rows = Payment.objects.select_for_update(of=("self",)).select_related("project", "consumer")
+    rows = Payment.objects.select_for_update(of=("self",), no_key=True).select_related(
+        "project", "consumer"
+    )
     return rows.get(pk=payment.pk)
 
 
 def _lock_request(request: RefundRequest) -> RefundRequest:
     """The payment first, as everywhere."""
     payment = _lock(request.payment)
-    rows = RefundRequest.objects.select_for_update(of=("self",))
+    rows = RefundRequest.objects.select_for_update(of=("self",), no_key=True)
     row = rows.select_related("project", "consumer").get(pk=request.pk)
     row.payment = payment
     return row

@@ -109,7 +109,7 @@ def _hold(payment: Payment, amount_minor: int) -> None:
 
     The lock is also what credit notes of its invoice take first.
     """
-    locked = Payment.objects.select_for_update(of=("self",)).get(pk=payment.pk)
+    locked = Payment.objects.select_for_update(of=("self",), no_key=True).get(pk=payment.pk)
     otherwise = given_otherwise_minor(locked)
     held = Payment.objects.filter(
         pk=payment.pk, captured_minor__gte=F("refunded_minor") + amount_minor + otherwise
@@ -151,7 +151,9 @@ def fail_refund(operation: Operation, problem: str) -> None:
 def _refund_of(operation: Operation) -> Refund:
     """The refund, its payment locked: a sync, too, takes the payment before its refunds."""
     refund = Refund.objects.get(operation=operation)
-    refund.payment = Payment.objects.select_for_update(of=("self",)).get(pk=refund.payment_id)
+    refund.payment = Payment.objects.select_for_update(of=("self",), no_key=True).get(
+        pk=refund.payment_id
+    )
     return refund
 
 

@@ -179,7 +179,7 @@ def _claim(at: datetime) -> ReplayRun | None:
     free = Q(lease_until=None) | Q(lease_until__lte=at)
     with transaction.atomic():
         rows = ReplayRun.objects.filter(free, state=ReplayState.RUNNING).order_by("pk")
-        run = rows.select_for_update(of=("self",), skip_locked=True).first()
+        run = rows.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
         if run is not None:
             ReplayRun.objects.filter(pk=run.pk).update(lease_until=at + LEASE)
     return run
@@ -221,7 +221,7 @@ def _end(run: ReplayRun, at: datetime) -> None:
 def _replay(run: ReplayRun, events: list[InboxEvent], clock: Clock) -> bool:
     """The events and the run's place in one transaction, so that none is replayed twice."""
     own_turn = ReplayRun.objects.filter(pk=run.pk, state=ReplayState.RUNNING, cursor=run.cursor)
-    if not own_turn.select_for_update(of=("self",)).exists():
+    if not own_turn.select_for_update(of=("self",), no_key=True).exists():
         return False
     at, refusals = clock(), []
     for event in events:

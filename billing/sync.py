@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 
@@ -27,7 +28,7 @@ from billing import (
 from billing.customers import adopt_holder, find_holder
 from billing.cycles import hand_down_cycle
 from billing.disputes import Losses
-from billing.dunning.course import follow_courses, unpaid_of
+from billing.dunning.course import follow_courses, hold_courses, unpaid_of
 from billing.dunning.language import spoken
 from billing.duplicates import Bought
 from billing.erase_rows import veil_events
@@ -50,6 +51,7 @@ from billing.shapes import SubscriptionFacts
 from billing.snapshot import Snapshot, Touched
 from entitlements.models import GrantSource
 from entitlements.services import WantedGrant, set_source_grants
+from keystore.locking import retried
 from keystore.models import Consumer
 
 logger = logging.getLogger(__name__)
@@ -106,7 +108,7 @@ def sync_customer(
         taken = _read(stripe_customer_id, holder, touched, full=full)
         recording = _recording_of(taken)
         for _ in range(MIRROR_ROUNDS):
-            report = _write(taken, recording, lock, clock(), also)
+            report = retried(partial(_write, taken, recording, lock, clock(), also))
             if report is not None:
                 return report
             recording.fill()
@@ -235,6 +237,7 @@ def _mirror(taken: Snapshot, recording: Recording) -> list[str]:
 
 
 def _project(taken: Snapshot, holder: StripeCustomer, report: SyncReport, at: datetime) -> None:
+    hold_courses(holder.consumer)
     before = changes.columns_of(taken, holder.consumer)
     _project_customer(taken, holder, report, at)
     _project_money(taken, holder, at)

@@ -66,7 +66,7 @@ def want_lacking_rate(
         if stripe_id_of(project, tax):
             continue
         row = rate_of(project, tax)
-        row = TaxRate.objects.select_for_update(of=("self",)).get(pk=row.pk)
+        row = TaxRate.objects.select_for_update(of=("self",), no_key=True).get(pk=row.pk)
         if row.stripe_tax_rate_id:
             continue
         if row.operation is None or row.operation.state not in OPEN_STATES:

@@ -44,7 +44,7 @@ def plan_reports(*, clock: Callable[[], datetime], back: timedelta = RECENT) -> 
 def _plan(link_id: int, since: datetime, until: datetime, at: datetime) -> int:
     """One meter's next reports. Of several at once one works and the others do nothing."""
     links = MeterLink.objects.select_related("meter").select_for_update(
-        of=("self",), skip_locked=True
+        of=("self",), skip_locked=True, no_key=True
     )
     link = links.filter(pk=link_id).first()
     if link is None:

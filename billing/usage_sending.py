@@ -119,7 +119,7 @@ def _claim(report_id: int, at: datetime) -> UsageReport | None:
     free = Q(lease_until=None) | Q(lease_until__lte=at)
     rows = UsageReport.objects.select_related("meter", "cancels")
     report = (
-        rows.select_for_update(of=("self",), skip_locked=True)
+        rows.select_for_update(of=("self",), skip_locked=True, no_key=True)
         .filter(free, pk=report_id, state__in=UNFINISHED)
         .first()
     )

@@ -185,7 +185,7 @@ def _thing(wish: Wish) -> str:
 
 
 def _locked(batch: GrantBatch) -> GrantBatch:
-    return GrantBatch.objects.select_for_update(of=("self",)).get(pk=batch.pk)
+    return GrantBatch.objects.select_for_update(of=("self",), no_key=True).get(pk=batch.pk)
 
 
 def _record(batch: GrantBatch, act: str, actor: str) -> None:
@@ -205,7 +205,7 @@ def _claim(at: datetime) -> GrantBatch | None:
     free = Q(lease_until=None) | Q(lease_until__lte=at)
     with transaction.atomic():
         waiting = GrantBatch.objects.filter(free, state=BatchState.RUNNING).order_by("pk")
-        batch = waiting.select_for_update(of=("self",), skip_locked=True).first()
+        batch = waiting.select_for_update(of=("self",), skip_locked=True, no_key=True).first()
         if batch is None:
             return None
         batch.lease_until = at + LEASE
@@ -261,7 +261,7 @@ def _give(pk: int, batch: GrantBatch, catalogue: Catalogue, at: datetime) -> int
 
 @transaction.atomic
 def _give_line(pk: int, batch: GrantBatch, catalogue: Catalogue, at: datetime) -> int:
-    lines = GrantBatchLine.objects.select_for_update(of=("self",)).filter(
+    lines = GrantBatchLine.objects.select_for_update(of=("self",), no_key=True).filter(
         pk=pk, state=LineState.READY, batch__state=BatchState.RUNNING
     )
     line = lines.select_related("consumer__project").first()

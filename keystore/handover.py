@@ -29,7 +29,7 @@ def claim_key(*, key: ApiKey, at: datetime) -> str | None:
     open_claims = KeyClaim.objects.filter(
         key=key, claimed_at=None, expires_at__gt=at, key__revoked_at=None
     )
-    claim = open_claims.select_for_update(of=("self",)).first()
+    claim = open_claims.select_for_update(of=("self",), no_key=True).first()
     if claim is None or not claim.sealed:
         return None
     plaintext = unseal(claim.sealed)

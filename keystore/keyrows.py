@@ -61,7 +61,9 @@ def change_key(
     key: ApiKey, unless_moved: Q, wanted: dict[str, Any], *, act: str, actor: str, reason: str = ""
 ) -> bool:
     """Set `wanted` on a key that is not revoked and still meets the condition; audit it."""
-    fresh = ApiKey.objects.select_for_update(of=("self",)).filter(unless_moved, revoked_at=None)
+    fresh = ApiKey.objects.select_for_update(of=("self",), no_key=True).filter(
+        unless_moved, revoked_at=None
+    )
     current = fresh.filter(pk=key.pk).first()
     if current is None:
         return False

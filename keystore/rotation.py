@@ -76,7 +76,7 @@ def move_cutoff(
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(f"The old key may work on for 0 to {LONGEST_OVERLAP.days} days.")
-    rows = ApiKey.objects.select_for_update(of=("self",))
+    rows = ApiKey.objects.select_for_update(of=("self",), no_key=True)
     row = rows.select_related("consumer", "app", "project").get(pk=key.pk)
     if row.replaced_at is None:
         raise KeyNotReplaced(f"{row} has no successor: rotate it first.")
@@ -107,7 +107,7 @@ def _key_to_replace(key: ApiKey, at: datetime) -> ApiKey:
     """The key's row, locked, if it may have a successor."""
     if key.consumer is not None:
         one_at_a_time(key.consumer)
-    rows = ApiKey.objects.select_for_update(of=("self",))
+    rows = ApiKey.objects.select_for_update(of=("self",), no_key=True)
     row = rows.select_related("consumer", "app", "project", "api").get(pk=key.pk)
     if row.replaced_by.filter(revoked_at=None).exists():
         raise KeyReplaced(f"{row} has a successor already: rotate that one.")

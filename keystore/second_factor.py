@@ -70,7 +70,7 @@ def begin_enrolment(*, user: User) -> str:
 @transaction.atomic
 def confirm_enrolment(*, user: User, code: str, actor: str, at: datetime) -> Enrolled:
     """Switch the second factor on, since the app makes the right codes. Raises WrongCode."""
-    pending = Authenticator.objects.select_for_update().filter(user=user).first()
+    pending = Authenticator.objects.select_for_update(no_key=True).filter(user=user).first()
     if pending is None or pending.confirmed:
         raise AlreadyEnrolled("Nothing waits to be confirmed. Open the page again.")
     step = _step_of(pending, code, at)
@@ -110,7 +110,9 @@ def _try_code(
     *, authenticator: Authenticator, code: str, actor: str, at: datetime
 ) -> WrongCode | TooManyCodes | None:
     """The refusal, returned and not raised, so that the failure is counted all the same."""
-    locked = Authenticator.objects.select_for_update(of=("self",)).get(pk=authenticator.pk)
+    locked = Authenticator.objects.select_for_update(of=("self",), no_key=True).get(
+        pk=authenticator.pk
+    )
     if locked.blocked_until is not None and locked.blocked_until > at:
         return TooManyCodes(
             f"Too many wrong codes. Try again after {locked.blocked_until:%H:%M:%S} UTC."

@@ -277,7 +277,7 @@ def enable_key(*, key: ApiKey, actor: str, reason: str, at: datetime) -> bool:
 
     Raises KeyNotPaidFor when nothing but the missing payment keeps it off, KeyRevoked.
     """
-    current = ApiKey.objects.select_for_update(of=("self",)).get(pk=key.pk)
+    current = ApiKey.objects.select_for_update(of=("self",), no_key=True).get(pk=key.pk)
     if current.revoked_at is not None:
         raise KeyRevoked(f"{current} is revoked for good: issue a new key instead.")
     if current.disabled_because == DisabledBecause.PAYMENT:

@@ -36,7 +36,7 @@ def edit_key(*, key: ApiKey, wanted: dict[str, Any], actor: str, reason: str, at
     unknown = set(wanted) - set(EDITABLE)
     if unknown:
         raise InvalidInput(f"{', '.join(sorted(unknown))} of a key cannot be changed.")
-    current = ApiKey.objects.select_for_update(of=("self",)).get(pk=key.pk)
+    current = ApiKey.objects.select_for_update(of=("self",), no_key=True).get(pk=key.pk)
     if current.revoked_at is not None:
         raise KeyRevoked(f"{current} is revoked for good: issue a new key instead.")
     if current.provisioned_for and FROM_PURCHASE & set(wanted):

@@ -109,7 +109,7 @@ def _named(project: Project, source: str, event_id: str) -> UsageKey:
     """The event's name, held until the end of the transaction."""
     found = None
     if "\x00" not in event_id + source:
-        keys = UsageKey.objects.select_for_update().filter(project=project)
+        keys = UsageKey.objects.select_for_update(no_key=True).filter(project=project)
         # An amendment makes the row anew: who waited for the old one would find none.
         with connection.cursor() as cursor:
             cursor.execute(HOLD, [f"event {project.pk} {source} {event_id}"])

@@ -10,6 +10,7 @@ from django.db import transaction
 from config.errors import InvalidInput
 from entitlements.models import Feature
 from keystore import audit
+from keystore.locking import upsert
 from keystore.models import Project
 from metering.models import FailPolicy, OnFailure
 
@@ -72,6 +73,6 @@ def set_fail_policy(
         "fresh_seconds": policy.fresh_seconds,
         "stale_seconds": policy.stale_seconds,
     }
-    row, _ = FailPolicy.objects.update_or_create(project=project, feature=feature, defaults=terms)
+    row, _ = upsert(FailPolicy, project=project, feature=feature, defaults=terms)
     audit.record(actor=actor, act="fail_policy.set", target=row, after=terms, reason=reason)
     return row

@@ -18,7 +18,7 @@ def balance_of(event: UsageEvent) -> QuotaBalance | None:
     """The quota that the event took from, locked; None: its meter takes from none."""
     if event.meter.feature_id is None:
         return None
-    return _balances_of(event).select_for_update().last()
+    return _balances_of(event).select_for_update(no_key=True).last()
 
 
 def period_counted_in(event: UsageEvent) -> Period | None:

@@ -1,17 +1,14 @@
 """Usage events into rows: each counted once, whatever is sent again, and told what became of it."""
 
-import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 import msgspec
-from django.db import OperationalError, connection
-from psycopg import errors as postgres
+from django.db import connection
 
 from config.errors import DomainError
+from keystore.locking import retried
 from keystore.models import Project
 from metering.errors import EventConflict, UsageExceeded
 from metering.placing import Placing, placed
@@ -20,7 +17,6 @@ from metering.told import Told, Unreadable
 
 RECORD = "SELECT place, outcome, event::text FROM metering_record(%s, %s, %s::jsonb, %s::jsonb)"
 IN_TURN = RECORD.replace("metering_record", "metering_record_in_turn")
-TRIES = 4
 ACCEPTED, DUPLICATE, CONFLICT, REJECTED = "accepted", "duplicate", "conflict", "rejected"
 REFUSED = "refused"
 CONFLICTING = EventConflict("This id was used for another event: send a new id for a new event.")
@@ -29,7 +25,6 @@ EXCEEDED = UsageExceeded(
     "for the next period."
 )
 
-T = TypeVar("T")
 Outcomes = dict[int, tuple[str, str | None]]  # by place: what became of it, and our id
 
 
@@ -76,22 +71,6 @@ def record(*, project: Project, events: Sequence[Told | Unreadable], at: datetim
     }
     note_rejections(project=project, refusals=refusals, at=at)
     return receipts
-
-
-def retried(call: Callable[[], T]) -> T:
-    """`call` again if PostgreSQL ended it to let another transaction go first.
-
-    Within a transaction there is nothing to repeat: it is over, and its owner must begin anew.
-    """
-    for attempt in range(1, TRIES):
-        try:
-            return call()
-        except OperationalError as error:
-            lost = postgres.DeadlockDetected | postgres.SerializationFailure
-            if not isinstance(error.__cause__, lost) or connection.in_atomic_block:
-                raise
-            time.sleep(0.01 * attempt * (1 + os.urandom(1)[0] / 256))
-    return call()
 
 
 def _write(

@@ -15,6 +15,7 @@ from django.db.models import F, Sum, Value
 from django.db.models.functions import Concat
 
 from entitlements.models import Enforcement
+from keystore.locking import upsert
 from keystore.merging import Moved
 from keystore.models import Consumer
 from metering.limits import Terms, terms_of
@@ -101,7 +102,7 @@ def hand_over_usage(
     if not _has_any(duplicate):
         return {"usage events": 0, "credit packs": 0}
     # Nothing is rolled up meanwhile: an event is in the totals of its owner, or not yet in any.
-    Watermark.objects.select_for_update().filter(name=MARK).first()
+    Watermark.objects.select_for_update(no_key=True).filter(name=MARK).first()
     running = _running(duplicate, survivor, cycle, at)
     events = UsageEvent.objects.filter(consumer=duplicate).update(consumer=survivor)
     _move_totals(duplicate, survivor)
@@ -146,7 +147,9 @@ def _share(consumer: Consumer, meter: Meter, period: Period) -> Share | None:
     """By the balance of this very period; by its events where the owner counted other periods.
     None: nothing was used or kept back.
     """
-    rows = QuotaBalance.objects.select_for_update().filter(consumer=consumer, meter=meter)
+    rows = QuotaBalance.objects.select_for_update(no_key=True).filter(
+        consumer=consumer, meter=meter
+    )
     balance = rows.filter(period_start=period.start).first()
     if balance is not None and balance.period_end == period.end:
         return _share_of(balance)
@@ -210,7 +213,7 @@ def _move_balances(
     duplicate: Consumer, survivor: Consumer, running: Collection[tuple[int, datetime]]
 ) -> None:
     """Of two balances of one start one stays. Those of `running` limits are counted by `_count`."""
-    rows = QuotaBalance.objects.select_for_update(of=("self",)).select_related("meter")
+    rows = QuotaBalance.objects.select_for_update(of=("self",), no_key=True).select_related("meter")
     own = {(row.meter_id, row.period_start): row for row in rows.filter(consumer=survivor)}
     for row in rows.filter(consumer=duplicate).order_by("pk"):
         place = (row.meter_id, row.period_start)
@@ -233,7 +236,8 @@ def _count(limit: Running, survivor: Consumer) -> None:
         "limit": limit.terms.limit,
         "enforcement": hard,
     }
-    balance, _ = QuotaBalance.objects.select_for_update().update_or_create(
+    balance, _ = upsert(
+        QuotaBalance,
         consumer=survivor,
         meter=limit.meter,
         period_start=limit.period.start,

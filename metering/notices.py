@@ -121,7 +121,7 @@ def _data(balance: QuotaBalance, percent: int) -> dict[str, object]:
 
 @transaction.atomic
 def _mail(pk: int, at: datetime) -> int:
-    rows = QuotaNotice.objects.select_for_update(of=("self",), skip_locked=True)
+    rows = QuotaNotice.objects.select_for_update(of=("self",), skip_locked=True, no_key=True)
     notice = (
         rows.select_related("balance__meter", "balance__consumer__project")
         .filter(pk=pk, mailed_at=None)

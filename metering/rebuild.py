@@ -71,7 +71,7 @@ def prove_totals(*, since: datetime | None = None, repair: bool = False) -> Proo
 
     Nothing is rolled up meanwhile. Only days whose events are all still kept can be proven.
     """
-    mark = Watermark.objects.select_for_update().get(name=MARK)
+    mark = Watermark.objects.select_for_update(no_key=True).get(name=MARK)
     start = max(first_provable_day(), _day_of(since))
     values: dict[str, Any] = {"high": str(mark.xid), "since": start, "most": MOST_SHOWN}
     with connection.cursor() as cursor:
@@ -94,7 +94,7 @@ def reset_mark() -> Proof:
 
     Transaction ids start anew there; the restored ones would be counted a second time later.
     """
-    mark = Watermark.objects.select_for_update().get(name=MARK)
+    mark = Watermark.objects.select_for_update(no_key=True).get(name=MARK)
     with connection.cursor() as cursor:
         cursor.execute("LOCK TABLE metering_usageevent IN SHARE ROW EXCLUSIVE MODE")
         cursor.execute("UPDATE metering_usageevent SET xid = '3'")

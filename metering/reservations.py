@@ -213,7 +213,7 @@ def _locked(reservation: Reservation) -> tuple[QuotaBalance, Reservation]:
     """The balance first, as everything that takes from it does; then what is true by now."""
     rows = QuotaBalance.objects.select_for_update(of=("self",), no_key=True)
     balance = rows.select_related("meter__feature", "consumer").get(reservations=reservation.pk)
-    held = Reservation.objects.select_for_update(of=("self",)).get(pk=reservation.pk)
+    held = Reservation.objects.select_for_update(of=("self",), no_key=True).get(pk=reservation.pk)
     held.balance = balance
     return balance, held
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from django.db import connection, transaction
 
 from keystore.audit import record
+from keystore.locking import upsert
 from metering.models import UsageRejection, Watermark
 from metering.partitions import PRUNED, Partition, partitions
 from metering.periods import months_after
@@ -46,7 +47,7 @@ def prune_events(
 
 @transaction.atomic
 def _prune_one(partition: Partition, *, actor: str, at: datetime, dry_run: bool) -> Verdict:
-    mark = Watermark.objects.select_for_update().get(name=MARK)
+    mark = Watermark.objects.select_for_update(no_key=True).get(name=MARK)
     with connection.cursor() as cursor:
         # No name comes from outside: it was matched against the pattern of partitions.
         cursor.execute(f"SELECT count(*), max(xid::text::numeric) FROM {partition.name}")
@@ -69,7 +70,7 @@ def forget_old_rejections(*, at: datetime) -> int:
 def _remember(partition: Partition, events: int, *, actor: str, at: datetime) -> None:
     before = Watermark.objects.filter(name=PRUNED).first()
     end = max(partition.end, before.moved_at) if before and before.moved_at else partition.end
-    mark, _ = Watermark.objects.update_or_create(name=PRUNED, defaults={"xid": 0, "moved_at": end})
+    mark, _ = upsert(Watermark, name=PRUNED, defaults={"xid": 0, "moved_at": end})
     record(
         actor=actor,
         act="usage.prune",

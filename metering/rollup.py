@@ -143,7 +143,9 @@ def roll_up(*, clock: Callable[[], datetime], seconds: float = 45) -> int:
 @transaction.atomic
 def count_new(*, at: datetime, at_once: int = AT_ONCE) -> Step:
     """Count the next events. All of a transaction's events are counted together."""
-    mark = Watermark.objects.select_for_update(skip_locked=True).filter(name=MARK).first()
+    mark = (
+        Watermark.objects.select_for_update(skip_locked=True, no_key=True).filter(name=MARK).first()
+    )
     if mark is None:
         return Step(0, more=False)
     fence = _fence()

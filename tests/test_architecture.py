@@ -36,6 +36,7 @@ MAY_IMPORT = {  # a library -> the files that may import it
     "requests_hardened": ["keystore/sender.py"],
 }
 VAGUE_NAMES = {"utils", "helpers", "common", "misc", "util", "helper", "base", "shared"}
+LOCKING = Path("keystore/locking.py")
 MAX_FUNCTION_LINES = 40
 MAX_FILE_LINES = 400
 
@@ -137,6 +138,23 @@ def is_constant(node: ast.AST) -> bool:
     return root.id[:1].isupper() or root.id in sys.stdlib_module_names
 
 
+def locks_in_the_way(tree: ast.AST) -> list[str]:
+    """Row locks that also hold up inserts of rows which refer to the locked one."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return [
+        f"{call.lineno}: {call.func.attr}"
+        for call in calls
+        if isinstance(call.func, ast.Attribute)
+        and (
+            call.func.attr == "update_or_create"  # keystore.locking.upsert does the same
+            or (
+                call.func.attr == "select_for_update"
+                and not any(argument.arg == "no_key" for argument in call.keywords)
+            )
+        )
+    ]
+
+
 def relative_imports(tree: ast.AST) -> list[str]:
     nodes = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
     return [f"{node.lineno}: {'.' * node.level}{node.module}" for node in nodes if node.level]
@@ -166,6 +184,7 @@ def breaches_in(path: Path) -> dict[str, list[str]]:
             "layers": upward_imports(path, tree),
             "config": foreign_config(tree),
             "strings": upward_strings(path, tree),
+            "locks": [] if path == LOCKING else locks_in_the_way(tree),
         }
     return found
 
@@ -190,6 +209,10 @@ def test_app_imports_only_errors_and_clock_of_config(breaches):
 
 def test_no_string_points_upward(breaches):
     assert breaches["strings"] == []
+
+
+def test_row_locks_hold_up_nobody_who_only_refers_to_the_row(breaches):
+    assert breaches["locks"] == []
 
 
 def test_library_is_imported_only_where_it_belongs(breaches):
@@ -255,6 +278,9 @@ def test_other_breaches_are_found():
     assert foreign_config(ast.parse("from config import clock\nfrom config.errors import E")) == []
     assert len(upward_strings(Path("keystore/x.py"), ast.parse("x = 'billing.Price'"))) == 1
     assert len(relative_imports(ast.parse("from . import models"))) == 1
+    assert len(locks_in_the_way(ast.parse("rows.select_for_update(of=('self',))"))) == 1
+    assert len(locks_in_the_way(ast.parse("Plan.objects.update_or_create(code='pro')"))) == 1
+    assert locks_in_the_way(ast.parse("rows.select_for_update(no_key=True)")) == []
     assert small_file("\n" * MAX_FILE_LINES) == []
     assert len(small_file("\n" * (MAX_FILE_LINES + 1))) == 1
     assert says_something(Path("keystore/keys.py")) == []

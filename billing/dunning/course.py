@@ -58,19 +58,30 @@ def unpaid_of(holder: StripeCustomer | None) -> Iterator[Touched]:
         yield "invoice", invoice_id
 
 
+def hold_courses(consumer: Consumer) -> None:
+    """Lock the consumer's open courses, before anything else of theirs: whoever takes a step
+    locks its course first and then the key that it shuts.
+    """
+    list(_held(consumer).values_list("pk"))
+
+
 @transaction.atomic
 def follow_courses(*, consumer: Consumer, at: datetime) -> None:
     """Begin, go on with and close the courses of a consumer by what the projections say now."""
-    rows = _rows().exclude(state=CourseState.CLOSED).filter(consumer=consumer)
-    for course in rows.select_for_update(of=("self",)).order_by("pk"):
+    for course in _held(consumer):
         follow(course, at)
     for invoice, subscription in _failed(consumer):
         _begin(invoice, subscription, at)
 
 
+def _held(consumer: Consumer) -> QuerySet[DunningCourse]:
+    rows = _rows().exclude(state=CourseState.CLOSED).filter(consumer=consumer)
+    return rows.select_for_update(of=("self",), no_key=True).order_by("pk")
+
+
 def locked(pk: int) -> DunningCourse | None:
     """The course, held until the end of the transaction; None while somebody else has it."""
-    rows = _rows().filter(pk=pk).select_for_update(of=("self",), skip_locked=True)
+    rows = _rows().filter(pk=pk).select_for_update(of=("self",), skip_locked=True, no_key=True)
     return rows.first()
 
 
@@ -167,7 +178,7 @@ def _failed(consumer: Consumer) -> Iterator[tuple[Invoice, Subscription]]:
 
 def _begin(invoice: Invoice, subscription: Subscription, at: datetime) -> None:
     older = _rows().exclude(state=CourseState.CLOSED).filter(subscription=subscription)
-    for course in older.select_for_update(of=("self",)):
+    for course in older.select_for_update(of=("self",), no_key=True):
         close(course, CourseEnd.SUPERSEDED, at)
     course = DunningCourse.objects.create(
         project=subscription.project,

@@ -62,7 +62,9 @@ def _work(pk: int, clock: Callable[[], datetime]) -> bool:
 @transaction.atomic
 def _claim(pk: int, at: datetime) -> DunningStep | None:
     """Lease the mail, unless it has become untrue while it waited."""
-    rows = DunningStep.objects.select_for_update(of=("self", "course"), skip_locked=True)
+    rows = DunningStep.objects.select_for_update(
+        of=("self", "course"), skip_locked=True, no_key=True
+    )
     step = (
         rows.select_related(
             "course__consumer", "course__project", "course__invoice", "course__subscription__plan"

@@ -13,6 +13,7 @@ from billing.models import DunningText, StepKind
 from config.errors import Conflict, InvalidInput, Unavailable
 from keystore import audit
 from keystore.ids import new_id
+from keystore.locking import upsert
 from keystore.models import Project
 
 
@@ -44,10 +45,8 @@ def save_text(
     _check_place(kind, language)
     text = check_text(kind=kind, subject=subject, body=body)
     place: dict[str, Any] = {"project": project, "kind": kind, "language": language}
-    before = DunningText.objects.select_for_update().filter(**place).first()
-    row, _ = DunningText.objects.update_or_create(
-        **place, defaults={"subject": text.subject, "body": text.body}
-    )
+    before = DunningText.objects.select_for_update(no_key=True).filter(**place).first()
+    row, _ = upsert(DunningText, **place, defaults={"subject": text.subject, "body": text.body})
     audit.record(
         actor=actor,
         act="dunning_text.save",
@@ -66,7 +65,7 @@ def drop_text(
 ) -> bool:
     """Say it in the standard words again."""
     place: dict[str, Any] = {"project": project, "kind": kind, "language": language}
-    row = DunningText.objects.select_for_update().filter(**place).first()
+    row = DunningText.objects.select_for_update(no_key=True).filter(**place).first()
     if row is None:
         return False
     audit.record(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 
@@ -31,6 +32,7 @@ from billing.models import (
     StepState,
     Subscription,
 )
+from keystore.locking import retried
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ def take_due(*, at: datetime, limit: int = MOST_AT_ONCE) -> int:
     """Take the steps that are due; returns how many were."""
     rows = DunningCourse.objects.filter(next_at__lte=at).exclude(state=CourseState.CLOSED)
     due = list(rows.order_by("next_at").values_list("pk", flat=True)[:limit])
-    return sum(_take(pk, at) for pk in due)
+    return sum(retried(partial(_take, pk, at)) for pk in due)
 
 
 @transaction.atomic

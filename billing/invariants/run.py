@@ -48,7 +48,7 @@ def _check(check: Check, at: datetime) -> InvariantCheck:
 @transaction.atomic
 def _keep(check: Check, found: Found, at: datetime, milliseconds: int) -> InvariantCheck:
     row, _ = InvariantCheck.objects.get_or_create(code=check.code, defaults={"checked_at": at})
-    row = InvariantCheck.objects.select_for_update().get(pk=row.pk)
+    row = InvariantCheck.objects.select_for_update(no_key=True).get(pk=row.pk)
     broke, mended = found.number and not row.failing_since, row.failing_since and not found.number
     row.violations, row.examples = found.number, found.examples
     row.checked_at, row.milliseconds = at, milliseconds

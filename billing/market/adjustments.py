@@ -58,7 +58,7 @@ def request_adjustment(
     """
     _require(person, ASK)
     _refuse_odd(amount_minor, currency)
-    locked = Creator.objects.select_for_update(of=("self",)).get(pk=creator.pk)
+    locked = Creator.objects.select_for_update(of=("self",), no_key=True).get(pk=creator.pk)
     known = _known(wish, (locked.pk, amount_minor, currency, actor_of(person)))
     if known is not None:
         return known
@@ -191,8 +191,8 @@ def _carry_out(row: Adjustment, at: datetime) -> None:
 
 def _lock(adjustment: Adjustment) -> Adjustment:
     """The creator first, as everywhere."""
-    Creator.objects.select_for_update(of=("self",)).get(pk=adjustment.creator_id)
-    rows = Adjustment.objects.select_for_update(of=("self",))
+    Creator.objects.select_for_update(of=("self",), no_key=True).get(pk=adjustment.creator_id)
+    rows = Adjustment.objects.select_for_update(of=("self",), no_key=True)
     return rows.select_related("creator__consumer", "project").get(pk=adjustment.pk)
 
 

@@ -108,7 +108,7 @@ def _ensure_account(creator: Creator, actor: str, at: datetime) -> None:
 @transaction.atomic
 def _begin_account(creator: Creator, actor: str, at: datetime) -> Operation | None:
     """The operation that makes the account, joined or begun; None if one is there by now."""
-    locked = Creator.objects.select_for_update(of=("self",)).get(pk=creator.pk)
+    locked = Creator.objects.select_for_update(of=("self",), no_key=True).get(pk=creator.pk)
     same = Operation.objects.filter(kind=OperationKind.CREATE_ACCOUNT, subject=creator.public_id)
     under_way = same.filter(state__in=OPEN_STATES).first()
     if under_way is not None or locked.stripe_account_id:
@@ -139,7 +139,9 @@ def _begin_account(creator: Creator, actor: str, at: datetime) -> Operation | No
 
 def settle_account(operation: Operation, found: gateway.Object) -> None:
     """Remember the account that was made."""
-    creator = Creator.objects.select_for_update(of=("self",)).get(public_id=operation.subject)
+    creator = Creator.objects.select_for_update(of=("self",), no_key=True).get(
+        public_id=operation.subject
+    )
     if not creator.stripe_account_id:
         creator.stripe_account_id = found["id"]
         creator.save(update_fields=["stripe_account_id"])
@@ -160,7 +162,7 @@ def refresh_creator(*, creator: Creator, clock: Clock) -> Creator:
 @transaction.atomic
 def write_account(*, creator: Creator, found: gateway.Object, at: datetime) -> None:
     """The account in our columns; a change of state is on record."""
-    before = Creator.objects.select_for_update(of=("self",)).get(pk=creator.pk)
+    before = Creator.objects.select_for_update(of=("self",), no_key=True).get(pk=creator.pk)
     requirements = found.get("requirements") or {}
     can_be_paid = bool(found.get("payouts_enabled"))
     reason = requirements.get("disabled_reason") or ""

@@ -36,7 +36,7 @@ def follow_money(*, taken: Snapshot, holder: StripeCustomer, at: datetime) -> No
     charges = [found["id"] for found in taken.of("charge")]
     if not charges or not _has_market(holder):
         return
-    paid = Payment.objects.select_for_update(of=("self",)).select_related("project")
+    paid = Payment.objects.select_for_update(of=("self",), no_key=True).select_related("project")
     paid = paid.filter(stripe_charge_id__in=charges, status="succeeded", captured_minor__gt=0)
     for payment in paid.order_by("pk"):
         if not payment.earnings.exists():

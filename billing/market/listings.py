@@ -73,7 +73,9 @@ def change_listing(
     at: datetime,
 ) -> ApiListing:
     """Only what is not None. What was bought stays when it is not published any more."""
-    rows = ApiListing.objects.select_for_update(of=("self",)).select_related("api", "creator")
+    rows = ApiListing.objects.select_for_update(of=("self",), no_key=True).select_related(
+        "api", "creator"
+    )
     row = rows.get(pk=listing.pk)
     before = _told(row)
     if name is not None:

@@ -63,7 +63,7 @@ def want_payout(
     `expected_minor`: what was previewed. Raises CannotPayOut, PayoutUnderWay; then nothing was
     changed.
     """
-    locked = Creator.objects.select_for_update(of=("self",)).get(pk=creator.pk)
+    locked = Creator.objects.select_for_update(of=("self",), no_key=True).get(pk=creator.pk)
     amount = _amount(locked, currency, expected_minor)
     public_id = new_id("pyo")
     payout = _insert(
@@ -174,7 +174,7 @@ def _record(payout: Payout, actor: str, reason: str, at: datetime) -> None:
 
 
 def _of(operation: Operation) -> Payout:
-    rows = Payout.objects.select_for_update(of=("self",)).select_related(
+    rows = Payout.objects.select_for_update(of=("self",), no_key=True).select_related(
         "project", "creator__consumer", "creator__project"
     )
     return rows.get(public_id=operation.subject)
@@ -257,7 +257,7 @@ def follow_payout(*, payout: Payout, clock: Clock) -> None:
 @transaction.atomic
 def write_payout(*, payout: Payout, found: Object, at: datetime) -> None:
     """A bank may refuse days after Stripe called the payout paid: then it comes back, too."""
-    rows = Payout.objects.select_for_update(of=("self",)).select_related(
+    rows = Payout.objects.select_for_update(of=("self",), no_key=True).select_related(
         "project", "creator__consumer", "creator__project"
     )
     row = rows.get(pk=payout.pk)

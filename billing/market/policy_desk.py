@@ -9,6 +9,7 @@ from billing.models import FeeBearer, MarketPolicy, PayoutInterval, PayoutMinimu
 from billing.money import shown
 from config.errors import InvalidInput
 from keystore import audit
+from keystore.locking import upsert
 from keystore.models import Project
 
 LAST_DAY = {PayoutInterval.WEEKLY: 7, PayoutInterval.MONTHLY: 28, PayoutInterval.MANUAL: 28}
@@ -31,10 +32,10 @@ def set_market_terms(
     """
     if not 1 <= day <= LAST_DAY[interval]:
         raise InvalidInput(f"A day of a {interval} schedule is from 1 to {LAST_DAY[interval]}.")
-    Project.objects.select_for_update(of=("self",)).get(pk=project.pk)
+    Project.objects.select_for_update(of=("self",), no_key=True).get(pk=project.pk)
     before = _terms(policy_of(project))
     wanted = {"stripe_fee": str(stripe_fee), "interval": str(interval), "day": day}
-    policy, made = MarketPolicy.objects.update_or_create(project=project, defaults=wanted)
+    policy, made = upsert(MarketPolicy, project=project, defaults=wanted)
     if before == wanted and not made:
         return False
     audit.record(
@@ -59,14 +60,14 @@ def set_minimum(
     """
     if amount_minor < 0:
         raise InvalidInput("A minimum is nothing or more.")
-    Project.objects.select_for_update(of=("self",)).get(pk=project.pk)
+    Project.objects.select_for_update(of=("self",), no_key=True).get(pk=project.pk)
     rows = PayoutMinimum.objects.filter(project=project, currency=currency)
     before = rows.values_list("amount_minor", flat=True).first() or 0
     if before == amount_minor:
         return False
     if amount_minor:
         wanted = {"amount_minor": amount_minor}
-        PayoutMinimum.objects.update_or_create(project=project, currency=currency, defaults=wanted)
+        upsert(PayoutMinimum, project=project, currency=currency, defaults=wanted)
     else:
         rows.delete()
     audit.record(

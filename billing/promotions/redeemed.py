@@ -9,6 +9,7 @@ from billing.promotions.offers import follow_code, follow_coupon
 from billing.shapes import DiscountFacts, SubscriptionFacts, invoice_tax_minor
 from billing.snapshot import Snapshot
 from billing.sums import discount_minor
+from keystore.locking import upsert
 
 Told = dict[str, Any]
 
@@ -57,7 +58,8 @@ def _keep(
 ) -> None:
     codes = PromotionCode.objects.exclude(stripe_promotion_code_id="")
     code = codes.filter(stripe_promotion_code_id=one.stripe_promotion_code_id).first()
-    Redemption.objects.update_or_create(
+    upsert(
+        Redemption,
         stripe_discount_id=one.stripe_discount_id,
         defaults={"ends_at": one.ends_at, "gone_at": None},
         create_defaults={

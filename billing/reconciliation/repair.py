@@ -75,7 +75,7 @@ def _claim(at: datetime) -> list[Drift]:
     first = (
         line.filter(free)
         .order_by("repair_wanted_at", "pk")
-        .select_for_update(of=("self",), skip_locked=True)
+        .select_for_update(of=("self",), skip_locked=True, no_key=True)
         .first()
     )
     if first is None:
@@ -83,7 +83,7 @@ def _claim(at: datetime) -> list[Drift]:
     same = Q(pk=first.pk)
     if first.consumer_id is not None:
         same |= Q(consumer=first.consumer_id, stripe_customer_id=first.stripe_customer_id)
-    found = line.filter(same).select_for_update(of=("self",), skip_locked=True)
+    found = line.filter(same).select_for_update(of=("self",), skip_locked=True, no_key=True)
     claimed = list(found.order_by("pk").values_list("pk", flat=True))
     Drift.objects.filter(pk__in=claimed).update(lease_until=at + LEASE)
     return list(Drift.objects.select_related("consumer__project", "run").filter(pk__in=claimed))

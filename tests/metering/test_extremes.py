@@ -168,5 +168,5 @@ def test_batches_in_opposite_order_do_not_lock_each_other_out(journal):
         ]
         return {receipt.status for receipt in record(project=journal, events=events, at=now())}
 
-    with patch("metering.ingest.TRIES", 1):  # not by trying again
+    with patch("keystore.locking.TRIES", 1):  # not by trying again
         assert at_once(record_all, times=4) == [{"accepted"}] * 4
