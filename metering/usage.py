@@ -19,7 +19,7 @@ from django.db import connection
 from keystore.models import Api, ApiKey, Consumer
 from metering.models import Aggregation, Meter
 from metering.rollup import MARK
-from metering.windows import Span, end_of, has_whole_hours
+from metering.windows import DAY, HOUR, WHOLE, Span, end_of, has_whole_hours, start_of
 
 NOT_ROLLED_UP = "e.xid >= (SELECT w.xid FROM metering_watermark AS w WHERE w.name = %(mark)s)"
 STANDING = """NOT e.voids AND NOT EXISTS (
@@ -79,7 +79,9 @@ SELECT EXISTS (SELECT FROM metering_usageevent AS e
 
 @dataclass(frozen=True, slots=True)
 class UsageWish:
-    """What is asked. `group_by` holds user_id, api, key or names of the meter's dimensions."""
+    """What is asked. `window` is hour, day, month or whole; `group_by` holds user_id, api, key or
+    names of the meter's dimensions.
+    """
 
     meter: Meter
     span: Span
@@ -110,7 +112,8 @@ def usage_of(wish: UsageWish) -> Iterator[UsageShown]:
         for start, quantity, events, *groups in cursor:
             start = start.astimezone(wish.zone)
             named = dict(zip(wish.group_by, groups, strict=True))
-            yield UsageShown(start, end_of(wish.window, start), named, quantity, events)
+            end = wish.span.end if wish.window == WHOLE else end_of(wish.window, start)
+            yield UsageShown(start, end, named, quantity, events)
 
 
 def _query(wish: UsageWish) -> tuple[str, dict[str, Any]]:
@@ -132,15 +135,20 @@ def _query(wish: UsageWish) -> tuple[str, dict[str, Any]]:
     columns = "".join(f", {expression}" for expression in groups)
     places = ", ".join(str(number) for number in (1, *range(4, 4 + len(groups))))
     events = EVENTS_SHOWN.get(kind, "sum(events)::bigint")
+    start = "date_trunc(%(window)s, at, %(zone)s)"
+    if wish.window == WHOLE:
+        start = "%(start)s::timestamptz"
     query = (
-        f"SELECT date_trunc(%(window)s, at, %(zone)s) AS start, {FIGURES[kind]}, {events}{columns}"
+        f"SELECT {start} AS start, {FIGURES[kind]}, {events}{columns}"
         f" FROM ({source}) AS used GROUP BY {places} ORDER BY {places}"
     )
     return query, values
 
 
 def _grain(wish: UsageWish) -> str:
-    return "day" if wish.window != "hour" and wish.zone.key == "UTC" else "hour"
+    ends = (wish.span.start, wish.span.end)
+    whole_days = wish.window != HOUR and all(start_of(DAY, end) == end for end in ends)
+    return "day" if whole_days and wish.zone.key == "UTC" else "hour"
 
 
 def _source(wish: UsageWish, values: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from config.errors import InvalidInput
 
 HOUR, DAY, MONTH = "hour", "day", "month"
 WINDOWS = (HOUR, DAY, MONTH)
+WHOLE = "whole"  # the span as one window: distinct values of its days do not add up
 USUAL_SPAN = {HOUR: timedelta(days=1), DAY: timedelta(days=30), MONTH: timedelta(days=365)}
 LONGEST_SPAN = {
     HOUR: timedelta(days=92),

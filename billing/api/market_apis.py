@@ -285,7 +285,8 @@ class ApiUsageView(MarketView):
         breakdown = "" if query["dimension"] else query["breakdown"] or "day"
         rows = used(asked, meters, breakdown=breakdown, dimension=query["dimension"])
         if request.accepted_renderer.format == "csv":
-            return _csv(f"usage-{asked.api.code}", rows, ("meter", "unit", "group", "quantity"))
+            told = ({**row, "quantity": f"{row['quantity'].normalize():f}"} for row in rows)
+            return _csv(f"usage-{asked.api.code}", told, ("meter", "unit", "group", "quantity"))
         lines = ApiUsageLine(list(rows), many=True).data
         totals = ApiUsageLine(list(used(asked, meters)), many=True).data
         return Response({**_head(asked), "totals": totals, "data": lines})

@@ -17,7 +17,7 @@ from billing.models import Earning, EarningKind, Subscription
 from keystore.models import Api, Consumer
 from metering.models import Aggregation, Meter
 from metering.usage import UsageWish, usage_of
-from metering.windows import DAY, Span
+from metering.windows import DAY, WHOLE, Span
 
 BREAKDOWNS = ("day", "plan", "consumer")
 SUMS = {
@@ -78,7 +78,8 @@ def used(
 ) -> Iterator[dict[str, Any]]:
     """Per meter: in all, or by day, plan, consumer or a dimension of the meter.
 
-    Sums, counts and distinct values add up; of maxima and latest values the greatest is told.
+    Where a plan has many consumers, sums, counts and distinct values of each add up; of maxima and
+    latest values the greatest is told.
     """
     for meter in meters:
         if not dimension or dimension in meter.dimensions:
@@ -89,7 +90,12 @@ def _used(asked: Asked, meter: Meter, breakdown: str, dimension: str) -> Iterato
     by_person = breakdown in ("plan", "consumer")
     group_by = ["user_id"] if by_person else [dimension] if dimension else []
     wish = UsageWish(
-        meter=meter, span=asked.span, window=DAY, zone=asked.zone, api=asked.api, group_by=group_by
+        meter=meter,
+        span=asked.span,
+        window=DAY if breakdown == "day" else WHOLE,
+        zone=asked.zone,
+        api=asked.api,
+        group_by=group_by,
     )
     names = _names(asked.api, breakdown) if by_person else {}
     sums: dict[str, Decimal] = defaultdict(Decimal)
