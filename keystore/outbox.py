@@ -12,7 +12,8 @@ from typing import Any
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef
+from django.db.models.expressions import RawSQL
 
 from keystore.correlation import current_request_id
 from keystore.doorbell import ring
@@ -65,9 +66,9 @@ def tell(
         write_message(endpoints, project=project, kind=kind, data=data, consumer=consumer, at=at)
 
 
-def projects_that_hear(*, kind: str) -> QuerySet[Any]:
-    """The ids of projects where an active endpoint wants `kind`."""
-    return _active(kind).values("project_id")
+def projects_that_hear(*, kind: str) -> RawSQL:
+    """A subquery: the ids of projects where an active endpoint wants `kind`."""
+    return RawSQL(f"SELECT project_id FROM keystore_hookendpoint WHERE {HEARS}", [kind])
 
 
 @transaction.atomic
@@ -132,22 +133,17 @@ def body_of(message: OutboxMessage) -> bytes:
     return _body(message, {"too_large": True, "url": url})
 
 
-# As `_active` says it; in most projects nobody listens, and each change of access asks.
-LISTENING = """
-SELECT id FROM keystore_hookendpoint
-WHERE project_id = %s AND disabled_at IS NULL AND (kinds = '{}' OR kinds @> ARRAY[%s]::varchar[])
-"""
+HEARS = "disabled_at IS NULL AND (kinds = '{}' OR kinds @> ARRAY[%s]::varchar[])"
 
 
 def _listening(project: Project, kind: str) -> list[int]:
+    """In SQL: in most projects nobody listens, and each change of access asks."""
     with connection.cursor() as cursor:
-        cursor.execute(LISTENING, [project.pk, kind])
+        cursor.execute(
+            f"SELECT id FROM keystore_hookendpoint WHERE {HEARS} AND project_id = %s",
+            [kind, project.pk],
+        )
         return [pk for (pk,) in cursor.fetchall()]
-
-
-def _active(kind: str) -> QuerySet[HookEndpoint]:
-    wants = Q(kinds=[]) | Q(kinds__contains=[kind])
-    return HookEndpoint.objects.filter(wants, disabled_at=None)
 
 
 def _body(message: OutboxMessage, data: object) -> bytes:
