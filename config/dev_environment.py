@@ -16,6 +16,7 @@ from config import paths
 KEPT = ("SECRET_KEY", "KEY_PEPPER")  # keys and sessions outlive a restart
 # The seeds' replay script signs with this one; it opens nothing but the sandbox's events.
 PLACEHOLDER_WEBHOOK_SECRET = "whsec_placeholder"
+TO_FILES = "filemail:///"  # followed by the folder that mail is written to
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class DevEnvironment:
     embeds_valkey: bool
     embeds_stripe: bool
     webhook_secret: str
+
+    @property
+    def mail_folder(self) -> str:
+        """Where mail is to be read. "": it is really sent."""
+        url = self.variables["EMAIL_URL"]
+        return url.removeprefix(TO_FILES) if url.startswith(TO_FILES) else ""
 
 
 def build(port: int, sandbox_port: int) -> DevEnvironment:
@@ -49,6 +56,7 @@ def build(port: int, sandbox_port: int) -> DevEnvironment:
     development = {
         "DEBUG": "true",
         "LOG_FORMAT": "text",
+        "EMAIL_URL": f"{TO_FILES}{paths.STATE / 'mail'}",
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore:You're running the worker,ignore:No directory at",
     }

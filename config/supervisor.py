@@ -320,6 +320,8 @@ def addresses(environment: DevEnvironment, port: int) -> str:
         stripe = f"{environment.variables['STRIPE_API_BASE']} (the sandbox, not Stripe)"
     rows = {"Admin": f"{web}/admin/", "API": f"{web}/docs", "Health": f"{web}/ready"}
     rows["Stripe"] = stripe
+    if environment.mail_folder:
+        rows["Mail"] = f"{environment.mail_folder} (written there, sent to nobody)"
     return "\n" + "\n".join(f"  {name:<7} {where}" for name, where in rows.items())
 
 

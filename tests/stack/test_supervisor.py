@@ -95,6 +95,17 @@ def test_debug_is_not_written_to_the_file_that_settings_read(checkout: Path):
     assert "DEBUG" not in paths.SECRETS.read_text()
 
 
+def test_mail_is_written_to_a_folder_that_is_told(checkout: Path, monkeypatch):
+    environment = dev_environment.build(8000, 12111)
+    assert environment.mail_folder == str(paths.STATE / "mail")
+    assert f"Mail    {environment.mail_folder}" in supervisor.addresses(environment, 8000)
+
+    monkeypatch.setenv("EMAIL_URL", "smtp://mail.example.com:25")
+    environment = dev_environment.build(8000, 12111)
+    assert environment.mail_folder == ""
+    assert "Mail" not in supervisor.addresses(environment, 8000)
+
+
 def test_a_real_stripe_key_leaves_no_known_webhook_secret(checkout: Path, monkeypatch):
     monkeypatch.setenv("STRIPE_SECRET_KEY", "sk_test_" + "a" * 24)
 
