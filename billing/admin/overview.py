@@ -78,7 +78,7 @@ def business_of(request: HttpRequest, *, at: datetime) -> Business:
         overdue, recovered = overdue_of(project=project), recovered_of(project=project, days=days)
         open_ones = _rows("dunningcourse", project, state__in="running,paused")
         paid = _rows("dunningcourse", project, outcome__exact="paid", **_during("closed_at", days))
-        said = "renewals whose payment failed, now"
+        said = "unpaid after the payment failed, now"
         business.figures.extend(_overdue_figure("Overdue", one, open_ones, said) for one in overdue)
         said = "paid in these days after the payment had failed"
         business.figures.extend(_overdue_figure("Recovered", one, paid, said) for one in recovered)

@@ -1,5 +1,6 @@
 """What is for sale and what was sold: prices and policies, then Stripe's state in our columns."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -31,6 +32,7 @@ from billing.prices import price_text
 from keystore.admin.filters import DayFilter
 from keystore.admin.pages import AuditedAdmin, ReadOnlyAdmin, holds, row_or_404
 
+EMPTY = "-"
 STATUS_COLOURS = {
     "active": "success",
     "succeeded": "success",
@@ -52,13 +54,33 @@ STATUS_COLOURS = {
     "refunded": "danger",
     "uncollectible": "danger",
 }
+SUMS = {"mrr_minor": "per month"}  # what a column is called, where its name does not say it
 CONSUMER_SEARCH = ("consumer__external_id", "consumer__public_id")
+
+
+def in_currency(name: str) -> Callable[[Any], str]:
+    """A column of smallest units as people write money; `fee_minor` is in `fee_currency`."""
+    stem = name.removesuffix("_minor")
+
+    @admin.display(description=SUMS.get(name, stem.replace("_", " ")))
+    def column(row: Any) -> str:
+        amount = getattr(row, name)
+        currency = getattr(row, f"{stem}_currency", "") or getattr(row, "currency", "")
+        if amount is None:
+            return EMPTY
+        return shown(amount, currency) if currency else f"{amount:,}"
+
+    return column
 
 
 class SaleAdmin(ReadOnlyAdmin):
     """A row that belongs to a consumer and has a state in Stripe's words."""
 
     list_select_related: tuple[str, ...] = ("consumer", "project")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Sequence[Any]:
+        names = super().get_fields(request, obj)
+        return [in_currency(name) if name.endswith("_minor") else name for name in names]
 
     @display(description="status", label=STATUS_COLOURS)
     def status_label(self, row: Any) -> str:
