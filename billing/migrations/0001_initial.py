@@ -83,7 +83,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('finished_at', models.DateTimeField(editable=False, null=True)),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='operations', to='keystore.project')),
-            ],
+            ], options={"indexes": [models.Index(condition=models.Q(('state__in', ('wanted', 'sent', 'unknown'))), fields=['next_attempt_at'], name='operation_unfinished')], "constraints": [models.UniqueConstraint(condition=models.Q(models.Q(('subject', ''), _negated=True), ('state__in', ('wanted', 'sent', 'unknown'))), fields=('kind', 'subject'), name='operation_once_per_subject'), models.CheckConstraint(condition=models.Q(('state__in', ['wanted', 'sent', 'unknown', 'done', 'failed'])), name='operation_state_is_known')]},
         ),
         migrations.CreateModel(
             name='Payment',
@@ -106,7 +106,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'permissions': [('refund_payment', 'Can refund a payment')],
-            },
+            "indexes": [models.Index(fields=['consumer', 'created_at'], name='payment_by_consumer'), models.Index(fields=['stripe_payment_intent_id'], name='payment_by_intent'), models.Index(fields=['project', 'created_at'], name='payment_by_day')], "constraints": [models.CheckConstraint(condition=models.Q(('refunded_minor__gte', 0), ('refunded_minor__lte', models.F('captured_minor'))), name='payment_refunds_within_captured')]},
         ),
         migrations.CreateModel(
             name='Price',
@@ -124,7 +124,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('plan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='entitlements.plan')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='prices', to='keystore.project')),
-            ],
+            ], options={"constraints": [models.CheckConstraint(condition=models.Q(('kind__in', ['recurring', 'one_off', 'metered'])), name='price_kind_known'), models.CheckConstraint(condition=models.Q(('amount_minor__gte', 0)), name='price_not_negative'), models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='price_currency_is_iso')]},
         ),
         migrations.CreateModel(
             name='Checkout',
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checkouts', to='keystore.project')),
                 ('operation', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='checkout', to='billing.operation')),
                 ('price', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checkouts', to='billing.price')),
-            ],
+            ], options={"indexes": [models.Index(condition=models.Q(('state__in', ['pending', 'open'])), fields=['next_look_at'], name='checkout_unfinished'), models.Index(fields=['consumer'], name='checkout_by_consumer')], "constraints": [models.UniqueConstraint(condition=models.Q(('stripe_session_id', ''), _negated=True), fields=('stripe_session_id',), name='checkout_once_per_session'), models.UniqueConstraint(condition=models.Q(('guarded', True), ('state__in', ['pending', 'open'])), fields=('consumer', 'plan'), name='checkout_once_per_plan'), models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'open', 'complete', 'expired', 'failed'])), name='checkout_state_is_known')]},
         ),
         migrations.CreateModel(
             name='Purchase',
@@ -168,7 +168,7 @@ class Migration(migrations.Migration):
                 ('consumer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='purchases', to='keystore.consumer')),
                 ('price', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='purchases', to='billing.price')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='purchases', to='keystore.project')),
-            ],
+            ], options={"indexes": [models.Index(fields=['stripe_payment_intent_id'], name='purchase_by_intent')], "constraints": [models.CheckConstraint(condition=models.Q(('state__in', ['paid', 'partly_refunded', 'refunded'])), name='purchase_state_is_known')]},
         ),
         migrations.CreateModel(
             name='Refund',
@@ -185,7 +185,7 @@ class Migration(migrations.Migration):
                 ('operation', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='refund', to='billing.operation')),
                 ('payment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='billing.payment')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refunds', to='keystore.project')),
-            ],
+            ], options={"indexes": [models.Index(fields=['project', 'created_at'], name='refund_by_day')], "constraints": [models.UniqueConstraint(condition=models.Q(('stripe_refund_id', ''), _negated=True), fields=('stripe_refund_id',), name='refund_once_per_stripe_refund'), models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='refund_is_positive'), models.CheckConstraint(condition=models.Q(('status__in', ['wanted', 'pending', 'requires_action', 'succeeded', 'failed', 'canceled'])), name='refund_status_is_known')]},
         ),
         migrations.CreateModel(
             name='StripeCustomer',
@@ -225,7 +225,7 @@ class Migration(migrations.Migration):
                 ('plan', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='entitlements.plan')),
                 ('price', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='billing.price')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='keystore.project')),
-            ],
+            ], options={"indexes": [models.Index(fields=['project', 'status'], name='subscription_by_status'), models.Index(fields=['consumer'], name='subscription_by_consumer')]},
         ),
         migrations.CreateModel(
             name='Invoice',
@@ -250,96 +250,4 @@ class Migration(migrations.Migration):
                 'indexes': [models.Index(fields=['consumer', 'created_at'], name='invoice_by_consumer')],
             },
         ),
-        migrations.AddIndex(
-            model_name='operation',
-            index=models.Index(condition=models.Q(('state__in', ('wanted', 'sent', 'unknown'))), fields=['next_attempt_at'], name='operation_unfinished'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.UniqueConstraint(condition=models.Q(models.Q(('subject', ''), _negated=True), ('state__in', ('wanted', 'sent', 'unknown'))), fields=('kind', 'subject'), name='operation_once_per_subject'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['wanted', 'sent', 'unknown', 'done', 'failed'])), name='operation_state_is_known'),
-        ),
-        migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['consumer', 'created_at'], name='payment_by_consumer'),
-        ),
-        migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['stripe_payment_intent_id'], name='payment_by_intent'),
-        ),
-        migrations.AddIndex(
-            model_name='payment',
-            index=models.Index(fields=['project', 'created_at'], name='payment_by_day'),
-        ),
-        migrations.AddConstraint(
-            model_name='payment',
-            constraint=models.CheckConstraint(condition=models.Q(('refunded_minor__gte', 0), ('refunded_minor__lte', models.F('captured_minor'))), name='payment_refunds_within_captured'),
-        ),
-        migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['recurring', 'one_off', 'metered'])), name='price_kind_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gte', 0)), name='price_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='price',
-            constraint=models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='price_currency_is_iso'),
-        ),
-        migrations.AddIndex(
-            model_name='checkout',
-            index=models.Index(condition=models.Q(('state__in', ['pending', 'open'])), fields=['next_look_at'], name='checkout_unfinished'),
-        ),
-        migrations.AddIndex(
-            model_name='checkout',
-            index=models.Index(fields=['consumer'], name='checkout_by_consumer'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkout',
-            constraint=models.UniqueConstraint(condition=models.Q(('stripe_session_id', ''), _negated=True), fields=('stripe_session_id',), name='checkout_once_per_session'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkout',
-            constraint=models.UniqueConstraint(condition=models.Q(('guarded', True), ('state__in', ['pending', 'open'])), fields=('consumer', 'plan'), name='checkout_once_per_plan'),
-        ),
-        migrations.AddConstraint(
-            model_name='checkout',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'open', 'complete', 'expired', 'failed'])), name='checkout_state_is_known'),
-        ),
-        migrations.AddIndex(
-            model_name='purchase',
-            index=models.Index(fields=['stripe_payment_intent_id'], name='purchase_by_intent'),
-        ),
-        migrations.AddConstraint(
-            model_name='purchase',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['paid', 'partly_refunded', 'refunded'])), name='purchase_state_is_known'),
-        ),
-        migrations.AddIndex(
-            model_name='refund',
-            index=models.Index(fields=['project', 'created_at'], name='refund_by_day'),
-        ),
-        migrations.AddConstraint(
-            model_name='refund',
-            constraint=models.UniqueConstraint(condition=models.Q(('stripe_refund_id', ''), _negated=True), fields=('stripe_refund_id',), name='refund_once_per_stripe_refund'),
-        ),
-        migrations.AddConstraint(
-            model_name='refund',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='refund_is_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='refund',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['wanted', 'pending', 'requires_action', 'succeeded', 'failed', 'canceled'])), name='refund_status_is_known'),
-        ),
-        migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(fields=['project', 'status'], name='subscription_by_status'),
-        ),
-        migrations.AddIndex(
-            model_name='subscription',
-            index=models.Index(fields=['consumer'], name='subscription_by_consumer'),
-        ),
-    ]
+                                                                                                                                                                                            ]

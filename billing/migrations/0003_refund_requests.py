@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('pdf_url', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField()),
                 ('synced_at', models.DateTimeField()),
-            ],
+            ("consumer", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='credit_notes', to='keystore.consumer')), ("invoice", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='credit_notes', to='billing.invoice')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='credit_notes', to='keystore.project')),], options={"indexes": [models.Index(fields=['consumer', 'created_at'], name='credit_note_by_consumer')]},
         ),
         migrations.CreateModel(
             name='Dispute',
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('evidence_due_at', models.DateTimeField(blank=True, null=True)),
                 ('created_at', models.DateTimeField()),
                 ('synced_at', models.DateTimeField()),
-            ],
+            ("consumer", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='keystore.consumer')), ("payment", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='billing.payment')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='keystore.project')),], options={"indexes": [models.Index(fields=['consumer', 'created_at'], name='dispute_by_consumer')]},
         ),
         migrations.CreateModel(
             name='RefundBudget',
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('currency', models.CharField(max_length=3)),
                 ('monthly_minor', models.BigIntegerField()),
-            ],
+            ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_budgets', to='keystore.project')), ("role", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='auth.group')),], options={"constraints": [models.UniqueConstraint(fields=('project', 'role', 'currency'), name='refund_budget_once_per_role'), models.CheckConstraint(condition=models.Q(('monthly_minor__gte', 0)), name='refund_budget_not_negative'), models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='refund_budget_currency_is_iso')]},
         ),
         migrations.CreateModel(
             name='RefundBudgetUse',
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 ('month', models.DateField()),
                 ('cap_minor', models.BigIntegerField()),
                 ('used_minor', models.BigIntegerField(default=0)),
-            ],
+            ("budget", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='uses', to='billing.refundbudget')),], options={"constraints": [models.UniqueConstraint(fields=('budget', 'month'), name='refund_budget_use_once'), models.CheckConstraint(condition=models.Q(('used_minor__gte', 0)), name='refund_budget_use_not_negative')]},
         ),
         migrations.CreateModel(
             name='RefundLimit',
@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('currency', models.CharField(max_length=3)),
                 ('approval_above_minor', models.BigIntegerField()),
-            ],
+            ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_limits', to='keystore.project')),], options={"constraints": [models.UniqueConstraint(fields=('project', 'currency'), name='refund_limit_once_per_currency'), models.CheckConstraint(condition=models.Q(('approval_above_minor__gte', 0)), name='refund_limit_not_negative'), models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='refund_limit_currency_is_iso')]},
         ),
         migrations.CreateModel(
             name='RefundRequest',
@@ -101,10 +101,10 @@ class Migration(migrations.Migration):
                 ('attempts', models.PositiveIntegerField(default=0, editable=False)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('finished_at', models.DateTimeField(blank=True, editable=False, null=True)),
-            ],
+            ("budget_use", models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.refundbudgetuse')), ("cancel_operation", models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.operation')), ("consumer", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_requests', to='keystore.consumer')), ("payment", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_requests', to='billing.payment')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_requests', to='keystore.project')), ("refund", models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='request', to='billing.refund')), ("subscription", models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.subscription')),],
             options={
                 'permissions': [('approve_refund', "Can agree to another person's refund")],
-            },
+            "indexes": [models.Index(condition=models.Q(('state__in', ('awaiting', 'running'))), fields=['next_attempt_at'], name='refund_request_unfinished'), models.Index(fields=['consumer', '-created_at'], name='refund_request_by_consumer')], "constraints": [models.CheckConstraint(condition=models.Q(('state__in', ['awaiting', 'running', 'done', 'failed', 'rejected', 'expired'])), name='refund_request_state_is_known'), models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='refund_request_is_positive'), models.UniqueConstraint(condition=models.Q(('state__in', ('awaiting', 'running'))), fields=('payment',), name='refund_request_once_open'), models.CheckConstraint(condition=models.Q(('decided_by', models.F('requested_by')), _negated=True), name='refund_request_four_eyes')]},
         ),
         migrations.AlterModelOptions(
             name='subscription',
@@ -148,153 +148,4 @@ class Migration(migrations.Migration):
             model_name='subscription',
             index=models.Index(fields=['project', 'ended_at'], name='subscription_by_end'),
         ),
-        migrations.AddField(
-            model_name='creditnote',
-            name='consumer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='credit_notes', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='creditnote',
-            name='invoice',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='credit_notes', to='billing.invoice'),
-        ),
-        migrations.AddField(
-            model_name='creditnote',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='credit_notes', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='dispute',
-            name='consumer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='dispute',
-            name='payment',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='billing.payment'),
-        ),
-        migrations.AddField(
-            model_name='dispute',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='disputes', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='refundbudget',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_budgets', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='refundbudget',
-            name='role',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='auth.group'),
-        ),
-        migrations.AddField(
-            model_name='refundbudgetuse',
-            name='budget',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='uses', to='billing.refundbudget'),
-        ),
-        migrations.AddField(
-            model_name='refundlimit',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_limits', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='refundrequest',
-            name='budget_use',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.refundbudgetuse'),
-        ),
-        migrations.AddField(
-            model_name='refundrequest',
-            name='cancel_operation',
-            field=models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.operation'),
-        ),
-        migrations.AddField(
-            model_name='refundrequest',
-            name='consumer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_requests', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='refundrequest',
-            name='payment',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_requests', to='billing.payment'),
-        ),
-        migrations.AddField(
-            model_name='refundrequest',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_requests', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='refundrequest',
-            name='refund',
-            field=models.OneToOneField(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='request', to='billing.refund'),
-        ),
-        migrations.AddField(
-            model_name='refundrequest',
-            name='subscription',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.subscription'),
-        ),
-        migrations.AddIndex(
-            model_name='creditnote',
-            index=models.Index(fields=['consumer', 'created_at'], name='credit_note_by_consumer'),
-        ),
-        migrations.AddIndex(
-            model_name='dispute',
-            index=models.Index(fields=['consumer', 'created_at'], name='dispute_by_consumer'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundbudget',
-            constraint=models.UniqueConstraint(fields=('project', 'role', 'currency'), name='refund_budget_once_per_role'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundbudget',
-            constraint=models.CheckConstraint(condition=models.Q(('monthly_minor__gte', 0)), name='refund_budget_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundbudget',
-            constraint=models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='refund_budget_currency_is_iso'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundbudgetuse',
-            constraint=models.UniqueConstraint(fields=('budget', 'month'), name='refund_budget_use_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundbudgetuse',
-            constraint=models.CheckConstraint(condition=models.Q(('used_minor__gte', 0)), name='refund_budget_use_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundlimit',
-            constraint=models.UniqueConstraint(fields=('project', 'currency'), name='refund_limit_once_per_currency'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundlimit',
-            constraint=models.CheckConstraint(condition=models.Q(('approval_above_minor__gte', 0)), name='refund_limit_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundlimit',
-            constraint=models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='refund_limit_currency_is_iso'),
-        ),
-        migrations.AddIndex(
-            model_name='refundrequest',
-            index=models.Index(condition=models.Q(('state__in', ('awaiting', 'running'))), fields=['next_attempt_at'], name='refund_request_unfinished'),
-        ),
-        migrations.AddIndex(
-            model_name='refundrequest',
-            index=models.Index(fields=['consumer', '-created_at'], name='refund_request_by_consumer'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['awaiting', 'running', 'done', 'failed', 'rejected', 'expired'])), name='refund_request_state_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='refund_request_is_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundrequest',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('awaiting', 'running'))), fields=('payment',), name='refund_request_once_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='refundrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('decided_by', models.F('requested_by')), _negated=True), name='refund_request_four_eyes'),
-        ),
-    ]
+                                                                                                                                                                                                                                                                            ]

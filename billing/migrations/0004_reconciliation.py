@@ -40,10 +40,10 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('finished_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reconciliations', to='keystore.project')),
-            ],
+            ("scheduled_on", models.DateField(blank=True, editable=False, null=True, unique=True)), ("troubled_since", models.DateTimeField(blank=True, editable=False, null=True)),],
             options={
                 'permissions': [('start_reconciliationrun', 'Can start a reconciliation'), ('repair_drift', 'Can repair a difference with Stripe')],
-            },
+            "indexes": [models.Index(condition=models.Q(('state__in', ['waiting', 'running'])), fields=['id'], name='run_unfinished'), models.Index(fields=['-created_at'], name='run_newest_first')], "constraints": [models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'running', 'done', 'failed', 'stopped'])), name='run_state_is_known'), models.CheckConstraint(condition=models.Q(('mode__in', ['dry_run', 'repair'])), name='run_mode_is_known')]},
         ),
         migrations.CreateModel(
             name='Drift',
@@ -65,41 +65,9 @@ class Migration(migrations.Migration):
                 ('consumer', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='drifts', to='keystore.consumer')),
                 ('project', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='drifts', to='keystore.project')),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='drifts', to='billing.reconciliationrun')),
-            ],
+            ("lease_until", models.DateTimeField(blank=True, editable=False, null=True)), ("repair_reason", models.TextField(blank=True, editable=False)), ("repair_wanted_at", models.DateTimeField(blank=True, editable=False, null=True)), ("repair_wanted_by", models.CharField(blank=True, editable=False, max_length=255)),], options={"indexes": [models.Index(fields=['run', 'kind'], name='drift_by_run'), models.Index(fields=['consumer'], name='drift_by_consumer'), models.Index(condition=models.Q(('repair_wanted_at__isnull', False), ('state', 'open')), fields=['id'], name='drift_to_repair')], "constraints": [models.CheckConstraint(condition=models.Q(('state__in', ['open', 'repaired', 'gone', 'ignored', 'failed'])), name='drift_state_is_known'), models.UniqueConstraint(condition=models.Q(('state', 'open')), fields=('kind', 'object_id', 'field'), name='drift_open_once')]},
         ),
-        migrations.AddIndex(
-            model_name='reconciliationrun',
-            index=models.Index(condition=models.Q(('state__in', ['waiting', 'running'])), fields=['id'], name='run_unfinished'),
-        ),
-        migrations.AddIndex(
-            model_name='reconciliationrun',
-            index=models.Index(fields=['-created_at'], name='run_newest_first'),
-        ),
-        migrations.AddConstraint(
-            model_name='reconciliationrun',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'running', 'done', 'failed', 'stopped'])), name='run_state_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='reconciliationrun',
-            constraint=models.CheckConstraint(condition=models.Q(('mode__in', ['dry_run', 'repair'])), name='run_mode_is_known'),
-        ),
-        migrations.AddIndex(
-            model_name='drift',
-            index=models.Index(fields=['run', 'kind'], name='drift_by_run'),
-        ),
-        migrations.AddIndex(
-            model_name='drift',
-            index=models.Index(fields=['consumer'], name='drift_by_consumer'),
-        ),
-        migrations.AddConstraint(
-            model_name='drift',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['open', 'repaired', 'gone', 'ignored', 'failed'])), name='drift_state_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='drift',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'open')), fields=('kind', 'object_id', 'field'), name='drift_open_once'),
-        ),
-        migrations.CreateModel(
+                                                                        migrations.CreateModel(
             name='ListedObject',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -125,44 +93,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'default_permissions': (),
-            },
+            "constraints": [models.UniqueConstraint(fields=('batch', 'kind', 'stripe_id'), name='listed_once_per_batch')]},
         ),
-        migrations.AddField(
-            model_name='drift',
-            name='lease_until',
-            field=models.DateTimeField(blank=True, editable=False, null=True),
-        ),
-        migrations.AddField(
-            model_name='drift',
-            name='repair_reason',
-            field=models.TextField(blank=True, editable=False),
-        ),
-        migrations.AddField(
-            model_name='drift',
-            name='repair_wanted_at',
-            field=models.DateTimeField(blank=True, editable=False, null=True),
-        ),
-        migrations.AddField(
-            model_name='drift',
-            name='repair_wanted_by',
-            field=models.CharField(blank=True, editable=False, max_length=255),
-        ),
-        migrations.AddField(
-            model_name='reconciliationrun',
-            name='scheduled_on',
-            field=models.DateField(blank=True, editable=False, null=True, unique=True),
-        ),
-        migrations.AddField(
-            model_name='reconciliationrun',
-            name='troubled_since',
-            field=models.DateTimeField(blank=True, editable=False, null=True),
-        ),
-        migrations.AddIndex(
-            model_name='drift',
-            index=models.Index(condition=models.Q(('repair_wanted_at__isnull', False), ('state', 'open')), fields=['id'], name='drift_to_repair'),
-        ),
-        migrations.AddConstraint(
-            model_name='listedobject',
-            constraint=models.UniqueConstraint(fields=('batch', 'kind', 'stripe_id'), name='listed_once_per_batch'),
-        ),
-    ]
+                                                                    ]

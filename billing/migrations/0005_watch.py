@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('said', models.TextField(blank=True)),
                 ('request_id', models.CharField(blank=True, max_length=64)),
                 ('at', models.DateTimeField(default=django.utils.timezone.now)),
-            ],
+            ("event", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tries', to='billing.inboxevent')),], options={"constraints": [models.CheckConstraint(condition=models.Q(('outcome__in', ['pending', 'done', 'ignored', 'parked'])), name='attempt_outcome_is_known')]},
         ),
         migrations.CreateModel(
             name='InvariantCheck',
@@ -80,10 +80,10 @@ class Migration(migrations.Migration):
                 ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('finished_at', models.DateTimeField(blank=True, editable=False, null=True)),
-            ],
+            ("project", models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project')),],
             options={
                 'verbose_name': 'replay',
-            },
+            "indexes": [models.Index(condition=models.Q(('state', 'running')), fields=['id'], name='replay_running')], "constraints": [models.CheckConstraint(condition=models.Q(('state__in', ['running', 'done', 'stopped'])), name='replay_state_is_known')]},
         ),
         migrations.CreateModel(
             name='StripeErrorCount',
@@ -111,29 +111,7 @@ class Migration(migrations.Migration):
             model_name='operation',
             index=models.Index(condition=models.Q(('state', 'failed')), fields=['finished_at'], name='operation_failed'),
         ),
-        migrations.AddField(
-            model_name='inboxattempt',
-            name='event',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tries', to='billing.inboxevent'),
-        ),
-        migrations.AddField(
-            model_name='replayrun',
-            name='project',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project'),
-        ),
-        migrations.AddConstraint(
-            model_name='inboxattempt',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['pending', 'done', 'ignored', 'parked'])), name='attempt_outcome_is_known'),
-        ),
-        migrations.AddIndex(
-            model_name='replayrun',
-            index=models.Index(condition=models.Q(('state', 'running')), fields=['id'], name='replay_running'),
-        ),
-        migrations.AddConstraint(
-            model_name='replayrun',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['running', 'done', 'stopped'])), name='replay_state_is_known'),
-        ),
-        migrations.AddIndex(
+                                                migrations.AddIndex(
             model_name='inboxevent',
             index=models.Index(fields=['stripe_customer_id', '-received_at'], name='inbox_by_customer'),
         ),

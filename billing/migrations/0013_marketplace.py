@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'permissions': [('pause_creator', "Can pause a creator's payouts"), ('pay_creator', 'Can pay a creator out now'), ('adjust_creator', "Can adjust a creator's balance"), ('set_commission', 'Can change a commission')],
-            },
+            "constraints": [models.UniqueConstraint(condition=models.Q(('stripe_account_id', ''), _negated=True), fields=('stripe_account_id',), name='creator_once_per_account'), models.CheckConstraint(condition=models.Q(('state__in', ['new', 'onboarding', 'active', 'disabled'])), name='creator_state_is_known'), models.CheckConstraint(condition=models.Q(('payouts_enabled', False), models.Q(('stripe_account_id', ''), _negated=True), _connector='OR'), name='creator_is_paid_into_an_account')]},
         ),
         migrations.CreateModel(
             name='Commission',
@@ -62,7 +62,7 @@ class Migration(migrations.Migration):
                 ('api', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='commissions', to='keystore.api')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='commissions', to='keystore.project')),
                 ('creator', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='commissions', to='billing.creator')),
-            ],
+            ], options={"constraints": [models.CheckConstraint(condition=models.Q(('basis_points__lte', 10000)), name='commission_is_a_part'), models.CheckConstraint(condition=models.Q(('api', None), ('creator', None), _connector='OR'), name='commission_has_one_scope'), models.UniqueConstraint(fields=('project', 'creator', 'api', 'effective_from'), name='commission_once_per_instant', nulls_distinct=False)]},
         ),
         migrations.CreateModel(
             name='ApiListing',
@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'market policies',
-            },
+            "constraints": [models.CheckConstraint(condition=models.Q(('stripe_fee__in', ['platform', 'creator'])), name='market_fee_bearer_is_known'), models.CheckConstraint(condition=models.Q(models.Q(('day__range', (1, 7)), ('interval', 'weekly')), models.Q(('day__range', (1, 28)), ('interval', 'monthly')), ('interval', 'manual'), _connector='OR'), name='market_day_is_in_the_interval')]},
         ),
         migrations.CreateModel(
             name='Payout',
@@ -110,7 +110,7 @@ class Migration(migrations.Migration):
                 ('creator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payouts', to='billing.creator')),
                 ('operation', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='payout', to='billing.operation')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payouts', to='keystore.project')),
-            ],
+            ], options={"indexes": [models.Index(condition=models.Q(('state__in', ('wanted', 'transferred', 'paying', 'returning'))), fields=['looked_at'], name='payout_open'), models.Index(condition=models.Q(('stripe_payout_id', ''), _negated=True), fields=['stripe_payout_id'], name='payout_by_stripe')], "constraints": [models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='payout_is_positive'), models.CheckConstraint(condition=models.Q(('state__in', ['wanted', 'transferred', 'paying', 'paid', 'returning', 'returned', 'failed'])), name='payout_state_is_known'), models.UniqueConstraint(condition=models.Q(('state__in', ('wanted', 'transferred', 'paying', 'returning'))), fields=('creator', 'currency'), name='payout_one_open_per_currency'), models.UniqueConstraint(condition=models.Q(models.Q(('period', ''), _negated=True), models.Q(('state__in', ('failed', 'returned')), _negated=True)), fields=('creator', 'currency', 'period'), name='payout_once_per_period'), models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('state__in', ('wanted', 'transferred', 'paying', 'returning'))), models.Q(models.Q(('state__in', ('wanted', 'transferred', 'paying', 'returning')), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='payout_ends_with_its_state')]},
         ),
         migrations.CreateModel(
             name='Earning',
@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
                 ('price', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='earnings', to='billing.price')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='earnings', to='keystore.project')),
                 ('payout', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='earnings', to='billing.payout')),
-            ],
+            ], options={"indexes": [models.Index(fields=['creator', 'currency', 'occurred_at'], name='earning_by_creator'), models.Index(fields=['api', 'occurred_at'], name='earning_by_api'), models.Index(fields=['payment'], name='earning_by_payment')], "constraints": [models.UniqueConstraint(fields=('source', 'step', 'price'), name='earning_once_per_source', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('kind__in', ['sale', 'stripe_fee', 'refund', 'refund_failed', 'dispute', 'dispute_won', 'payout', 'payout_failed', 'adjustment'])), name='earning_kind_is_known'), models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ('payout', 'payout_failed', 'adjustment')), ('payment', None)), models.Q(('amount_minor', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('gross_minor'), '-', models.F('tax_minor')), '-', models.F('commission_minor')), '-', models.F('stripe_fee_minor'))), ('kind__in', ('sale', 'stripe_fee', 'refund', 'refund_failed', 'dispute', 'dispute_won')), ('payment__isnull', False), ('price__isnull', False)), _connector='OR'), name='earning_parts_add_up'), models.CheckConstraint(condition=models.Q(models.Q(('amount_minor__lt', 0), ('kind', 'payout'), ('payout__isnull', False)), models.Q(('amount_minor__gt', 0), ('kind', 'payout_failed'), ('payout__isnull', False)), models.Q(('kind__in', ('payout', 'payout_failed')), _negated=True), _connector='OR'), name='earning_payout_has_its_sign')]},
         ),
         migrations.CreateModel(
             name='PayoutMinimum',
@@ -147,7 +147,7 @@ class Migration(migrations.Migration):
                 ('currency', models.CharField(max_length=3)),
                 ('amount_minor', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(1)])),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payout_minimums', to='keystore.project')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('project', 'currency'), name='payout_minimum_once_per_currency'), models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='payout_minimum_is_positive')]},
         ),
         migrations.CreateModel(
             name='PlanOffer',
@@ -157,106 +157,6 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('operation', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='offer', to='billing.operation')),
                 ('plan', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='offer', to='entitlements.plan')),
-            ],
+            ], options={"constraints": [models.CheckConstraint(condition=models.Q(('kind__in', ['free', 'subscription', 'one_off', 'pay_per_use', 'tiers'])), name='offer_kind_is_known')]},
         ),
-        migrations.AddConstraint(
-            model_name='creator',
-            constraint=models.UniqueConstraint(condition=models.Q(('stripe_account_id', ''), _negated=True), fields=('stripe_account_id',), name='creator_once_per_account'),
-        ),
-        migrations.AddConstraint(
-            model_name='creator',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['new', 'onboarding', 'active', 'disabled'])), name='creator_state_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='creator',
-            constraint=models.CheckConstraint(condition=models.Q(('payouts_enabled', False), models.Q(('stripe_account_id', ''), _negated=True), _connector='OR'), name='creator_is_paid_into_an_account'),
-        ),
-        migrations.AddConstraint(
-            model_name='commission',
-            constraint=models.CheckConstraint(condition=models.Q(('basis_points__lte', 10000)), name='commission_is_a_part'),
-        ),
-        migrations.AddConstraint(
-            model_name='commission',
-            constraint=models.CheckConstraint(condition=models.Q(('api', None), ('creator', None), _connector='OR'), name='commission_has_one_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='commission',
-            constraint=models.UniqueConstraint(fields=('project', 'creator', 'api', 'effective_from'), name='commission_once_per_instant', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='marketpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(('stripe_fee__in', ['platform', 'creator'])), name='market_fee_bearer_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='marketpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('day__range', (1, 7)), ('interval', 'weekly')), models.Q(('day__range', (1, 28)), ('interval', 'monthly')), ('interval', 'manual'), _connector='OR'), name='market_day_is_in_the_interval'),
-        ),
-        migrations.AddIndex(
-            model_name='payout',
-            index=models.Index(condition=models.Q(('state__in', ('wanted', 'transferred', 'paying', 'returning'))), fields=['looked_at'], name='payout_open'),
-        ),
-        migrations.AddIndex(
-            model_name='payout',
-            index=models.Index(condition=models.Q(('stripe_payout_id', ''), _negated=True), fields=['stripe_payout_id'], name='payout_by_stripe'),
-        ),
-        migrations.AddConstraint(
-            model_name='payout',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='payout_is_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='payout',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['wanted', 'transferred', 'paying', 'paid', 'returning', 'returned', 'failed'])), name='payout_state_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='payout',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('wanted', 'transferred', 'paying', 'returning'))), fields=('creator', 'currency'), name='payout_one_open_per_currency'),
-        ),
-        migrations.AddConstraint(
-            model_name='payout',
-            constraint=models.UniqueConstraint(condition=models.Q(models.Q(('period', ''), _negated=True), models.Q(('state__in', ('failed', 'returned')), _negated=True)), fields=('creator', 'currency', 'period'), name='payout_once_per_period'),
-        ),
-        migrations.AddConstraint(
-            model_name='payout',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at', None), ('state__in', ('wanted', 'transferred', 'paying', 'returning'))), models.Q(models.Q(('state__in', ('wanted', 'transferred', 'paying', 'returning')), _negated=True), ('finished_at__isnull', False)), _connector='OR'), name='payout_ends_with_its_state'),
-        ),
-        migrations.AddIndex(
-            model_name='earning',
-            index=models.Index(fields=['creator', 'currency', 'occurred_at'], name='earning_by_creator'),
-        ),
-        migrations.AddIndex(
-            model_name='earning',
-            index=models.Index(fields=['api', 'occurred_at'], name='earning_by_api'),
-        ),
-        migrations.AddIndex(
-            model_name='earning',
-            index=models.Index(fields=['payment'], name='earning_by_payment'),
-        ),
-        migrations.AddConstraint(
-            model_name='earning',
-            constraint=models.UniqueConstraint(fields=('source', 'step', 'price'), name='earning_once_per_source', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='earning',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['sale', 'stripe_fee', 'refund', 'refund_failed', 'dispute', 'dispute_won', 'payout', 'payout_failed', 'adjustment'])), name='earning_kind_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='earning',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind__in', ('payout', 'payout_failed', 'adjustment')), ('payment', None)), models.Q(('amount_minor', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('gross_minor'), '-', models.F('tax_minor')), '-', models.F('commission_minor')), '-', models.F('stripe_fee_minor'))), ('kind__in', ('sale', 'stripe_fee', 'refund', 'refund_failed', 'dispute', 'dispute_won')), ('payment__isnull', False), ('price__isnull', False)), _connector='OR'), name='earning_parts_add_up'),
-        ),
-        migrations.AddConstraint(
-            model_name='earning',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount_minor__lt', 0), ('kind', 'payout'), ('payout__isnull', False)), models.Q(('amount_minor__gt', 0), ('kind', 'payout_failed'), ('payout__isnull', False)), models.Q(('kind__in', ('payout', 'payout_failed')), _negated=True), _connector='OR'), name='earning_payout_has_its_sign'),
-        ),
-        migrations.AddConstraint(
-            model_name='payoutminimum',
-            constraint=models.UniqueConstraint(fields=('project', 'currency'), name='payout_minimum_once_per_currency'),
-        ),
-        migrations.AddConstraint(
-            model_name='payoutminimum',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gt', 0)), name='payout_minimum_is_positive'),
-        ),
-        migrations.AddConstraint(
-            model_name='planoffer',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['free', 'subscription', 'one_off', 'pay_per_use', 'tiers'])), name='offer_kind_is_known'),
-        ),
-    ]
+                                                                                                                                                                                                            ]

@@ -27,10 +27,10 @@ class Migration(migrations.Migration):
                 ('reason', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('ended_at', models.DateTimeField(null=True)),
-            ],
+            ("consumer", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='price_overrides', to='keystore.consumer')), ("made", models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='made_for', to='billing.price')), ("operation", models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='price_override', to='billing.operation')), ("price", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='overrides', to='billing.price')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='price_overrides', to='keystore.project')),],
             options={
                 'permissions': [('agree_price', 'Can agree on a price with a consumer')],
-            },
+            "constraints": [models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('consumer', 'price'), name='override_once_per_price'), models.CheckConstraint(condition=models.Q(('amount_minor__gte', 0)), name='override_not_negative')]},
         ),
         migrations.CreateModel(
             name='ScheduledChange',
@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ('reason', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('finished_at', models.DateTimeField(null=True)),
-            ],
+            ("operation", models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='scheduled_change', to='billing.operation')), ("price", models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='scheduled_changes', to='billing.price')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='scheduled_changes', to='keystore.project')), ("subscription", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='scheduled_changes', to='billing.subscription')),], options={"indexes": [models.Index(condition=models.Q(('state__in', ['waiting', 'sent'])), fields=['next_look_at'], name='schedule_unfinished')], "constraints": [models.UniqueConstraint(condition=models.Q(('state__in', ['waiting', 'sent'])), fields=('subscription',), name='schedule_once_per_subscription'), models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'sent', 'done', 'failed', 'withdrawn'])), name='schedule_state_is_known')]},
         ),
         migrations.CreateModel(
             name='TrialUse',
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('began_at', models.DateTimeField(null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-            ],
+            ("checkout", models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='trial_uses', to='billing.checkout')), ("consumer", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trial_uses', to='keystore.consumer')), ("plan", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trial_uses', to='entitlements.plan')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trial_uses', to='keystore.project')),], options={"constraints": [models.UniqueConstraint(fields=('consumer', 'plan'), name='trial_once_per_plan')]},
         ),
         migrations.AddField(
             model_name='checkout',
@@ -101,93 +101,4 @@ class Migration(migrations.Migration):
             model_name='subscription',
             index=models.Index(condition=models.Q(('trial_mail_due', True)), fields=['trial_end'], name='subscription_trial_mail'),
         ),
-        migrations.AddField(
-            model_name='priceoverride',
-            name='consumer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='price_overrides', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='priceoverride',
-            name='made',
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='made_for', to='billing.price'),
-        ),
-        migrations.AddField(
-            model_name='priceoverride',
-            name='operation',
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='price_override', to='billing.operation'),
-        ),
-        migrations.AddField(
-            model_name='priceoverride',
-            name='price',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='overrides', to='billing.price'),
-        ),
-        migrations.AddField(
-            model_name='priceoverride',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='price_overrides', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='scheduledchange',
-            name='operation',
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='scheduled_change', to='billing.operation'),
-        ),
-        migrations.AddField(
-            model_name='scheduledchange',
-            name='price',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='scheduled_changes', to='billing.price'),
-        ),
-        migrations.AddField(
-            model_name='scheduledchange',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='scheduled_changes', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='scheduledchange',
-            name='subscription',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='scheduled_changes', to='billing.subscription'),
-        ),
-        migrations.AddField(
-            model_name='trialuse',
-            name='checkout',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='trial_uses', to='billing.checkout'),
-        ),
-        migrations.AddField(
-            model_name='trialuse',
-            name='consumer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trial_uses', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='trialuse',
-            name='plan',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trial_uses', to='entitlements.plan'),
-        ),
-        migrations.AddField(
-            model_name='trialuse',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trial_uses', to='keystore.project'),
-        ),
-        migrations.AddConstraint(
-            model_name='priceoverride',
-            constraint=models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('consumer', 'price'), name='override_once_per_price'),
-        ),
-        migrations.AddConstraint(
-            model_name='priceoverride',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_minor__gte', 0)), name='override_not_negative'),
-        ),
-        migrations.AddIndex(
-            model_name='scheduledchange',
-            index=models.Index(condition=models.Q(('state__in', ['waiting', 'sent'])), fields=['next_look_at'], name='schedule_unfinished'),
-        ),
-        migrations.AddConstraint(
-            model_name='scheduledchange',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['waiting', 'sent'])), fields=('subscription',), name='schedule_once_per_subscription'),
-        ),
-        migrations.AddConstraint(
-            model_name='scheduledchange',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'sent', 'done', 'failed', 'withdrawn'])), name='schedule_state_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='trialuse',
-            constraint=models.UniqueConstraint(fields=('consumer', 'plan'), name='trial_once_per_plan'),
-        ),
-    ]
+                                                                                                                                                            ]

@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'permissions': [('send_dunning', 'Can send a payment reminder now'), ('pause_dunning', 'Can pause, resume and skip payment reminders')],
-            },
+            "indexes": [models.Index(condition=models.Q(('next_at__isnull', False)), fields=['next_at'], name='dunning_due'), models.Index(fields=['consumer', '-failed_at'], name='dunning_by_consumer'), models.Index(fields=['project', 'state'], name='dunning_by_state')], "constraints": [models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('state', 'closed'), models.Q(('outcome', ''), _negated=True)), models.Q(('closed_at', None), ('outcome', ''), ('state__in', ('running', 'paused'))), _connector='OR'), name='dunning_closed_with_an_outcome'), models.UniqueConstraint(condition=models.Q(('state', 'closed'), _negated=True), fields=('subscription',), name='dunning_one_open_per_subscription')]},
         ),
         migrations.CreateModel(
             name='DunningPolicy',
@@ -92,7 +92,7 @@ class Migration(migrations.Migration):
                 ('lease_until', models.DateTimeField(blank=True, null=True)),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
                 ('course', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='steps', to='billing.dunningcourse')),
-            ],
+            ], options={"indexes": [models.Index(condition=models.Q(('state', 'waiting')), fields=['next_attempt_at'], name='dunning_mail_waiting')], "constraints": [models.UniqueConstraint(fields=('course', 'code'), name='dunning_step_once'), models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'sent', 'missed', 'skipped', 'silent', 'withdrawn', 'failed'])), name='dunning_step_state_is_known')]},
         ),
         migrations.CreateModel(
             name='DunningText',
@@ -106,42 +106,6 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'dunning text',
-            },
+            "constraints": [models.UniqueConstraint(fields=('project', 'kind', 'language'), name='dunning_text_once')]},
         ),
-        migrations.AddIndex(
-            model_name='dunningcourse',
-            index=models.Index(condition=models.Q(('next_at__isnull', False)), fields=['next_at'], name='dunning_due'),
-        ),
-        migrations.AddIndex(
-            model_name='dunningcourse',
-            index=models.Index(fields=['consumer', '-failed_at'], name='dunning_by_consumer'),
-        ),
-        migrations.AddIndex(
-            model_name='dunningcourse',
-            index=models.Index(fields=['project', 'state'], name='dunning_by_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='dunningcourse',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('state', 'closed'), models.Q(('outcome', ''), _negated=True)), models.Q(('closed_at', None), ('outcome', ''), ('state__in', ('running', 'paused'))), _connector='OR'), name='dunning_closed_with_an_outcome'),
-        ),
-        migrations.AddConstraint(
-            model_name='dunningcourse',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'closed'), _negated=True), fields=('subscription',), name='dunning_one_open_per_subscription'),
-        ),
-        migrations.AddIndex(
-            model_name='dunningstep',
-            index=models.Index(condition=models.Q(('state', 'waiting')), fields=['next_attempt_at'], name='dunning_mail_waiting'),
-        ),
-        migrations.AddConstraint(
-            model_name='dunningstep',
-            constraint=models.UniqueConstraint(fields=('course', 'code'), name='dunning_step_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='dunningstep',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['waiting', 'sent', 'missed', 'skipped', 'silent', 'withdrawn', 'failed'])), name='dunning_step_state_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='dunningtext',
-            constraint=models.UniqueConstraint(fields=('project', 'kind', 'language'), name='dunning_text_once'),
-        ),
-    ]
+                                                                            ]

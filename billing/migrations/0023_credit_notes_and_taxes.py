@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 ('percentage', models.DecimalField(decimal_places=4, max_digits=7)),
                 ('inclusive', models.BooleanField()),
                 ('stripe_tax_rate_id', models.CharField(blank=True, max_length=255)),
-            ],
+            ("operation", models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.operation')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tax_rates', to='keystore.project')),], options={"constraints": [models.UniqueConstraint(fields=('project', 'name', 'percentage', 'inclusive'), name='tax_rate_once'), models.CheckConstraint(condition=models.Q(('percentage__gte', 0), ('percentage__lte', 100)), name='tax_rate_is_a_percentage')]},
         ),
         migrations.AlterModelOptions(
             name='creditnote',
@@ -205,22 +205,4 @@ class Migration(migrations.Migration):
             model_name='invoice',
             constraint=models.CheckConstraint(condition=models.Q(('credited_minor', 0), models.Q(('credited_minor__gt', 0), ('credited_minor__lte', models.F('total_minor'))), _connector='OR'), name='invoice_credits_within_total'),
         ),
-        migrations.AddField(
-            model_name='taxrate',
-            name='operation',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.operation'),
-        ),
-        migrations.AddField(
-            model_name='taxrate',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tax_rates', to='keystore.project'),
-        ),
-        migrations.AddConstraint(
-            model_name='taxrate',
-            constraint=models.UniqueConstraint(fields=('project', 'name', 'percentage', 'inclusive'), name='tax_rate_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='taxrate',
-            constraint=models.CheckConstraint(condition=models.Q(('percentage__gte', 0), ('percentage__lte', 100)), name='tax_rate_is_a_percentage'),
-        ),
-    ]
+                                    ]

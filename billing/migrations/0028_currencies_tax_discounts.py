@@ -40,10 +40,10 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('withdrawn_at', models.DateTimeField(editable=False, null=True)),
                 ('synced_at', models.DateTimeField(editable=False, null=True)),
-            ],
+            ("operation", models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.operation')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='coupons', to='keystore.project')),],
             options={
                 'permissions': [('offer_coupon', 'Can offer and withdraw coupons and promotion codes')],
-            },
+            "constraints": [models.UniqueConstraint(fields=('project', 'code'), name='coupon_once_per_code'), models.CheckConstraint(condition=models.Q(models.Q(('amount_off_minor', None), ('currency', ''), ('percent_off__isnull', False)), models.Q(('amount_off_minor__gt', 0), ('currency__regex', '^[a-z]{3}$'), ('percent_off', None)), _connector='OR'), name='coupon_is_percent_or_amount'), models.CheckConstraint(condition=models.Q(('percent_off', None), models.Q(('percent_off__gt', 0), ('percent_off__lte', 100)), _connector='OR'), name='coupon_percent_in_range'), models.CheckConstraint(condition=models.Q(('duration__in', ['once', 'repeating', 'forever'])), name='coupon_duration_is_known'), models.CheckConstraint(condition=models.Q(models.Q(('duration', 'repeating'), ('duration_in_months__gt', 0)), models.Q(models.Q(('duration', 'repeating'), _negated=True), ('duration_in_months', None)), _connector='OR'), name='coupon_months_only_if_repeating')]},
         ),
         migrations.CreateModel(
             name='PromotionCode',
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('withdrawn_at', models.DateTimeField(editable=False, null=True)),
                 ('synced_at', models.DateTimeField(editable=False, null=True)),
-            ],
+            ("consumer", models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='promotion_codes', to='keystore.consumer')), ("coupon", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='codes', to='billing.coupon')), ("operation", models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.operation')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='promotion_codes', to='keystore.project')),], options={"constraints": [models.UniqueConstraint(django.db.models.functions.text.Upper('code'), models.F('project'), condition=models.Q(('problem', ''), ('withdrawn_at', None)), name='promotion_code_once_while_on_offer'), models.UniqueConstraint(condition=models.Q(('stripe_promotion_code_id', ''), _negated=True), fields=('stripe_promotion_code_id',), name='promotion_code_once_at_stripe'), models.CheckConstraint(condition=models.Q(models.Q(('minimum_currency', ''), ('minimum_minor', None)), models.Q(('minimum_currency__regex', '^[a-z]{3}$'), ('minimum_minor__gt', 0)), _connector='OR'), name='promotion_code_minimum_has_currency')]},
         ),
         migrations.CreateModel(
             name='Redemption',
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                 ('began_at', models.DateTimeField()),
                 ('ends_at', models.DateTimeField(null=True)),
                 ('gone_at', models.DateTimeField(null=True)),
-            ],
+            ("consumer", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='redemptions', to='keystore.consumer')), ("coupon", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='redemptions', to='billing.coupon')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='redemptions', to='keystore.project')), ("promotion_code", models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='redemptions', to='billing.promotioncode')),], options={"indexes": [models.Index(fields=['coupon', '-began_at'], name='redemption_by_coupon')]},
         ),
         migrations.AlterModelOptions(
             name='subscription',
@@ -150,95 +150,9 @@ class Migration(migrations.Migration):
             model_name='billingpolicy',
             constraint=models.CheckConstraint(condition=models.Q(('tax__in', ['off', 'automatic'])), name='policy_tax_is_known'),
         ),
-        migrations.AddField(
-            model_name='coupon',
-            name='operation',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.operation'),
-        ),
-        migrations.AddField(
-            model_name='coupon',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='coupons', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='promotioncode',
-            name='consumer',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='promotion_codes', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='promotioncode',
-            name='coupon',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='codes', to='billing.coupon'),
-        ),
-        migrations.AddField(
-            model_name='promotioncode',
-            name='operation',
-            field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='billing.operation'),
-        ),
-        migrations.AddField(
-            model_name='promotioncode',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='promotion_codes', to='keystore.project'),
-        ),
-        migrations.AddField(
+                                                        migrations.AddField(
             model_name='checkout',
             name='promotion_code',
             field=models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='checkouts', to='billing.promotioncode'),
         ),
-        migrations.AddField(
-            model_name='redemption',
-            name='consumer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='redemptions', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='redemption',
-            name='coupon',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='redemptions', to='billing.coupon'),
-        ),
-        migrations.AddField(
-            model_name='redemption',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='redemptions', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='redemption',
-            name='promotion_code',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='redemptions', to='billing.promotioncode'),
-        ),
-        migrations.AddConstraint(
-            model_name='coupon',
-            constraint=models.UniqueConstraint(fields=('project', 'code'), name='coupon_once_per_code'),
-        ),
-        migrations.AddConstraint(
-            model_name='coupon',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount_off_minor', None), ('currency', ''), ('percent_off__isnull', False)), models.Q(('amount_off_minor__gt', 0), ('currency__regex', '^[a-z]{3}$'), ('percent_off', None)), _connector='OR'), name='coupon_is_percent_or_amount'),
-        ),
-        migrations.AddConstraint(
-            model_name='coupon',
-            constraint=models.CheckConstraint(condition=models.Q(('percent_off', None), models.Q(('percent_off__gt', 0), ('percent_off__lte', 100)), _connector='OR'), name='coupon_percent_in_range'),
-        ),
-        migrations.AddConstraint(
-            model_name='coupon',
-            constraint=models.CheckConstraint(condition=models.Q(('duration__in', ['once', 'repeating', 'forever'])), name='coupon_duration_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='coupon',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('duration', 'repeating'), ('duration_in_months__gt', 0)), models.Q(models.Q(('duration', 'repeating'), _negated=True), ('duration_in_months', None)), _connector='OR'), name='coupon_months_only_if_repeating'),
-        ),
-        migrations.AddConstraint(
-            model_name='promotioncode',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Upper('code'), models.F('project'), condition=models.Q(('problem', ''), ('withdrawn_at', None)), name='promotion_code_once_while_on_offer'),
-        ),
-        migrations.AddConstraint(
-            model_name='promotioncode',
-            constraint=models.UniqueConstraint(condition=models.Q(('stripe_promotion_code_id', ''), _negated=True), fields=('stripe_promotion_code_id',), name='promotion_code_once_at_stripe'),
-        ),
-        migrations.AddConstraint(
-            model_name='promotioncode',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('minimum_currency', ''), ('minimum_minor', None)), models.Q(('minimum_currency__regex', '^[a-z]{3}$'), ('minimum_minor__gt', 0)), _connector='OR'), name='promotion_code_minimum_has_currency'),
-        ),
-        migrations.AddIndex(
-            model_name='redemption',
-            index=models.Index(fields=['coupon', '-began_at'], name='redemption_by_coupon'),
-        ),
-    ]
+                                                                                                            ]

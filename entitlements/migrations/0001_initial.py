@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('boolean', 'Boolean'), ('limit', 'Limit'), ('config', 'Config')], default='boolean', max_length=10)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='features', to='keystore.project')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('project', 'code'), name='feature_once_per_project'), models.CheckConstraint(condition=models.Q(('kind__in', ['boolean', 'limit', 'config'])), name='feature_kind_is_known')]},
         ),
         migrations.CreateModel(
             name='Plan',
@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('api', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='plans', to='keystore.api')),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='plans', to='keystore.project')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('project', 'code'), name='plan_once_per_project')]},
         ),
         migrations.CreateModel(
             name='Grant',
@@ -81,7 +81,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'permissions': [('give_grant', 'Can give a grant'), ('give_endless_grant', 'Can give a grant without expiry'), ('revoke_grant', 'Can revoke a grant')],
-            },
+            "indexes": [models.Index(condition=models.Q(('revoked_at', None)), fields=['consumer'], name='grant_not_revoked'), models.Index(fields=['source_ref'], name='grant_by_source_ref')], "constraints": [models.UniqueConstraint(fields=('consumer', 'idempotency_key'), name='grant_once_per_idempotency_key'), models.CheckConstraint(condition=models.Q(('valid_to', None), ('valid_to__gt', models.F('valid_from')), _connector='OR'), name='grant_ends_after_it_starts'), models.CheckConstraint(condition=models.Q(models.Q(('feature__isnull', False), ('plan', None)), models.Q(('feature', None), ('plan__isnull', False)), _connector='OR'), name='grant_opens_plan_or_feature'), models.CheckConstraint(condition=models.Q(('limit', None), ('limit__gte', 0), _connector='OR'), name='grant_limit_not_negative'), models.CheckConstraint(condition=models.Q(('source__in', ['subscription', 'purchase', 'staff', 'trial'])), name='grant_source_is_known'), models.CheckConstraint(condition=models.Q(('effect', 'allow'), models.Q(('effect', 'deny'), ('plan', None)), _connector='OR'), name='grant_denies_features_only')]},
         ),
         migrations.CreateModel(
             name='PlanFeature',
@@ -93,66 +93,6 @@ class Migration(migrations.Migration):
                 ('enforcement', models.CharField(choices=[('hard', 'Hard'), ('soft', 'Soft')], default='hard', max_length=4)),
                 ('feature', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='entitlements.feature')),
                 ('plan', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='plan_features', to='entitlements.plan')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('plan', 'feature'), name='feature_once_per_plan'), models.CheckConstraint(condition=models.Q(('limit', None), ('limit__gte', 0), _connector='OR'), name='plan_limit_not_negative'), models.CheckConstraint(condition=models.Q(('reset__in', ['billing_period', 'calendar_month', 'day', 'never'])), name='plan_reset_is_known'), models.CheckConstraint(condition=models.Q(('enforcement__in', ['hard', 'soft'])), name='plan_enforcement_is_known')]},
         ),
-        migrations.AddConstraint(
-            model_name='feature',
-            constraint=models.UniqueConstraint(fields=('project', 'code'), name='feature_once_per_project'),
-        ),
-        migrations.AddConstraint(
-            model_name='feature',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['boolean', 'limit', 'config'])), name='feature_kind_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='plan',
-            constraint=models.UniqueConstraint(fields=('project', 'code'), name='plan_once_per_project'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('revoked_at', None)), fields=['consumer'], name='grant_not_revoked'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['source_ref'], name='grant_by_source_ref'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.UniqueConstraint(fields=('consumer', 'idempotency_key'), name='grant_once_per_idempotency_key'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('valid_to', None), ('valid_to__gt', models.F('valid_from')), _connector='OR'), name='grant_ends_after_it_starts'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('feature__isnull', False), ('plan', None)), models.Q(('feature', None), ('plan__isnull', False)), _connector='OR'), name='grant_opens_plan_or_feature'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('limit', None), ('limit__gte', 0), _connector='OR'), name='grant_limit_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('source__in', ['subscription', 'purchase', 'staff', 'trial'])), name='grant_source_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('effect', 'allow'), models.Q(('effect', 'deny'), ('plan', None)), _connector='OR'), name='grant_denies_features_only'),
-        ),
-        migrations.AddConstraint(
-            model_name='planfeature',
-            constraint=models.UniqueConstraint(fields=('plan', 'feature'), name='feature_once_per_plan'),
-        ),
-        migrations.AddConstraint(
-            model_name='planfeature',
-            constraint=models.CheckConstraint(condition=models.Q(('limit', None), ('limit__gte', 0), _connector='OR'), name='plan_limit_not_negative'),
-        ),
-        migrations.AddConstraint(
-            model_name='planfeature',
-            constraint=models.CheckConstraint(condition=models.Q(('reset__in', ['billing_period', 'calendar_month', 'day', 'never'])), name='plan_reset_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='planfeature',
-            constraint=models.CheckConstraint(condition=models.Q(('enforcement__in', ['hard', 'soft'])), name='plan_enforcement_is_known'),
-        ),
-    ]
+                                                                                                                            ]

@@ -27,10 +27,10 @@ class Migration(migrations.Migration):
                 ('lease_until', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('finished_at', models.DateTimeField(blank=True, editable=False, null=True)),
-            ],
+            ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grant_batches', to='keystore.project')),],
             options={
                 'verbose_name_plural': 'grant batches',
-            },
+            "indexes": [models.Index(condition=models.Q(('state', 'running')), fields=['id'], name='batch_running')], "constraints": [models.CheckConstraint(condition=models.Q(('state__in', ['preview', 'running', 'stopped', 'done', 'discarded'])), name='batch_state_is_known')]},
         ),
         migrations.CreateModel(
             name='GrantBatchLine',
@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
                 ('asked', models.JSONField()),
                 ('state', models.CharField(choices=[('ready', 'Ready'), ('bad', 'Bad'), ('done', 'Done'), ('failed', 'Failed')], max_length=10)),
                 ('problem', models.TextField(blank=True)),
-            ],
+            ("batch", models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='entitlements.grantbatch')), ("consumer", models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.consumer')), ("grant", models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='entitlements.grant')),], options={"indexes": [models.Index(fields=['batch', 'state'], name='line_by_state')], "constraints": [models.UniqueConstraint(fields=('batch', 'number'), name='line_once_per_batch'), models.CheckConstraint(condition=models.Q(('state__in', ['ready', 'bad', 'done', 'failed'])), name='line_state_is_known')]},
         ),
         migrations.AlterModelOptions(
             name='grant',
@@ -64,44 +64,4 @@ class Migration(migrations.Migration):
             model_name='grant',
             index=models.Index(condition=models.Q(('revoked_at', None), ('valid_to__isnull', False)), fields=['valid_to'], name='grant_by_end'),
         ),
-        migrations.AddField(
-            model_name='grantbatch',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grant_batches', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='grantbatchline',
-            name='batch',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lines', to='entitlements.grantbatch'),
-        ),
-        migrations.AddField(
-            model_name='grantbatchline',
-            name='consumer',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='grantbatchline',
-            name='grant',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='entitlements.grant'),
-        ),
-        migrations.AddIndex(
-            model_name='grantbatch',
-            index=models.Index(condition=models.Q(('state', 'running')), fields=['id'], name='batch_running'),
-        ),
-        migrations.AddConstraint(
-            model_name='grantbatch',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['preview', 'running', 'stopped', 'done', 'discarded'])), name='batch_state_is_known'),
-        ),
-        migrations.AddIndex(
-            model_name='grantbatchline',
-            index=models.Index(fields=['batch', 'state'], name='line_by_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='grantbatchline',
-            constraint=models.UniqueConstraint(fields=('batch', 'number'), name='line_once_per_batch'),
-        ),
-        migrations.AddConstraint(
-            model_name='grantbatchline',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['ready', 'bad', 'done', 'failed'])), name='line_state_is_known'),
-        ),
-    ]
+                                                                            ]

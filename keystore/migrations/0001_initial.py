@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'API key',
                 'verbose_name_plural': 'API keys',
                 'permissions': [('issue_apikey', 'Can issue an API key for an app'), ('revoke_apikey', 'Can revoke an API key')],
-            },
+            "indexes": [models.Index(fields=['consumer'], name='key_by_consumer'), models.Index(fields=['prefix'], name='key_by_prefix')], "constraints": [models.CheckConstraint(condition=models.Q(models.Q(('app', None), ('consumer__isnull', False)), models.Q(('app__isnull', False), ('consumer', None)), _connector='OR'), name='key_has_one_owner'), models.UniqueConstraint(condition=models.Q(models.Q(('provisioned_for', ''), _negated=True), ('revoked_at', None)), fields=('project', 'provisioned_for'), name='key_once_per_slot'), models.CheckConstraint(condition=models.Q(('expires_at', None), ('expires_at__gt', models.F('created_at')), _connector='OR'), name='key_expires_after_it_is_made'), models.CheckConstraint(condition=models.Q(models.Q(('disabled_at', None), ('disabled_because', '')), models.Q(('disabled_at__isnull', False), ('disabled_because__in', ['staff', 'payment'])), _connector='OR'), name='key_disabled_with_cause')]},
         ),
         migrations.CreateModel(
             name='KeyClaim',
@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'audit entries',
-            },
+            "indexes": [models.Index(fields=['object_kind', 'object_id'], name='audit_by_object'), models.Index(fields=['consumer_id', 'created_at'], name='audit_by_consumer')]},
         ),
         migrations.AddField(
             model_name='app',
@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                 ('locked_until', models.DateTimeField()),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('app', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='keystore.app')),
-            ],
+            ], options={"indexes": [models.Index(fields=['created_at'], name='answer_by_age')], "constraints": [models.UniqueConstraint(fields=('app', 'key'), name='answer_once_per_key')]},
         ),
         migrations.AddIndex(
             model_name='consumer',
@@ -167,52 +167,12 @@ class Migration(migrations.Migration):
             model_name='consumer',
             constraint=models.UniqueConstraint(fields=('project', 'external_id'), name='consumer_once_per_project'),
         ),
-        migrations.AddIndex(
-            model_name='auditentry',
-            index=models.Index(fields=['object_kind', 'object_id'], name='audit_by_object'),
-        ),
-        migrations.AddIndex(
-            model_name='auditentry',
-            index=models.Index(fields=['consumer_id', 'created_at'], name='audit_by_consumer'),
-        ),
-        migrations.AddConstraint(
+                        migrations.AddConstraint(
             model_name='app',
             constraint=models.UniqueConstraint(fields=('project', 'name'), name='app_once_per_project'),
         ),
-        migrations.AddIndex(
-            model_name='apikey',
-            index=models.Index(fields=['consumer'], name='key_by_consumer'),
-        ),
-        migrations.AddIndex(
-            model_name='apikey',
-            index=models.Index(fields=['prefix'], name='key_by_prefix'),
-        ),
-        migrations.AddConstraint(
-            model_name='apikey',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('app', None), ('consumer__isnull', False)), models.Q(('app__isnull', False), ('consumer', None)), _connector='OR'), name='key_has_one_owner'),
-        ),
-        migrations.AddConstraint(
-            model_name='apikey',
-            constraint=models.UniqueConstraint(condition=models.Q(models.Q(('provisioned_for', ''), _negated=True), ('revoked_at', None)), fields=('project', 'provisioned_for'), name='key_once_per_slot'),
-        ),
-        migrations.AddConstraint(
-            model_name='apikey',
-            constraint=models.CheckConstraint(condition=models.Q(('expires_at', None), ('expires_at__gt', models.F('created_at')), _connector='OR'), name='key_expires_after_it_is_made'),
-        ),
-        migrations.AddConstraint(
-            model_name='apikey',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('disabled_at', None), ('disabled_because', '')), models.Q(('disabled_at__isnull', False), ('disabled_because__in', ['staff', 'payment'])), _connector='OR'), name='key_disabled_with_cause'),
-        ),
-        migrations.AddConstraint(
+                                                        migrations.AddConstraint(
             model_name='api',
             constraint=models.UniqueConstraint(fields=('project', 'code'), name='api_once_per_project'),
         ),
-        migrations.AddIndex(
-            model_name='storedanswer',
-            index=models.Index(fields=['created_at'], name='answer_by_age'),
-        ),
-        migrations.AddConstraint(
-            model_name='storedanswer',
-            constraint=models.UniqueConstraint(fields=('app', 'key'), name='answer_once_per_key'),
-        ),
-    ]
+                    ]

@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('author', models.CharField(max_length=255)),
                 ('removed_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-            ],
+            ("consumer", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='notes', to='keystore.consumer')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project')),], options={"indexes": [models.Index(fields=['consumer', '-created_at'], name='note_by_consumer')]},
         ),
         migrations.CreateModel(
             name='HookAttempt',
@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                 ('last_error', models.TextField(blank=True, editable=False)),
                 ('finished_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-            ],
+            ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project')),],
             options={
                 'verbose_name_plural': 'hook deliveries',
                 'permissions': [('redeliver_hookdelivery', 'Can deliver a hook again')],
@@ -73,10 +73,10 @@ class Migration(migrations.Migration):
                 ('failing_since', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('held_until', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-            ],
+            ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='hook_endpoints', to='keystore.project')),],
             options={
                 'permissions': [('roll_hookendpoint', 'Can roll the secret of a hook endpoint')],
-            },
+            "constraints": [models.UniqueConstraint(fields=('project', 'url'), name='hook_once_per_url')]},
         ),
         migrations.CreateModel(
             name='JobRun',
@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
                 ('result', models.TextField(blank=True)),
                 ('runs', models.PositiveBigIntegerField(default=0)),
                 ('failures_in_a_row', models.PositiveIntegerField(default=0)),
-            ],
+            ], options={"constraints": [models.CheckConstraint(condition=models.Q(('outcome__in', ['running', 'done', 'failed'])), name='job_outcome_is_known')]},
         ),
         migrations.CreateModel(
             name='OutboxMessage',
@@ -102,7 +102,7 @@ class Migration(migrations.Migration):
                 ('data', models.JSONField()),
                 ('request_id', models.CharField(blank=True, max_length=64)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-            ],
+            ("consumer", models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.consumer')), ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project')),], options={"indexes": [models.Index(fields=['consumer', '-created_at'], name='message_by_consumer'), models.Index(fields=['-created_at'], name='message_newest_first')]},
         ),
         migrations.AlterModelOptions(
             name='apikey',
@@ -129,72 +129,22 @@ class Migration(migrations.Migration):
             model_name='auditentry',
             index=models.Index(condition=models.Q(('request_id', ''), _negated=True), fields=['request_id'], name='audit_by_request'),
         ),
-        migrations.AddField(
-            model_name='consumernote',
-            name='consumer',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='notes', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='consumernote',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project'),
-        ),
-        migrations.AddField(
-            model_name='hookdelivery',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project'),
-        ),
-        migrations.AddField(
+                                migrations.AddField(
             model_name='hookattempt',
             name='delivery',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tries', to='keystore.hookdelivery'),
         ),
-        migrations.AddField(
-            model_name='hookendpoint',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='hook_endpoints', to='keystore.project'),
-        ),
-        migrations.AddField(
+                migrations.AddField(
             model_name='hookdelivery',
             name='endpoint',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='keystore.hookendpoint'),
         ),
-        migrations.AddConstraint(
-            model_name='jobrun',
-            constraint=models.CheckConstraint(condition=models.Q(('outcome__in', ['running', 'done', 'failed'])), name='job_outcome_is_known'),
-        ),
-        migrations.AddField(
-            model_name='outboxmessage',
-            name='consumer',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.consumer'),
-        ),
-        migrations.AddField(
-            model_name='outboxmessage',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project'),
-        ),
-        migrations.AddField(
+                                migrations.AddField(
             model_name='hookdelivery',
             name='message',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='keystore.outboxmessage'),
         ),
-        migrations.AddIndex(
-            model_name='consumernote',
-            index=models.Index(fields=['consumer', '-created_at'], name='note_by_consumer'),
-        ),
-        migrations.AddConstraint(
-            model_name='hookendpoint',
-            constraint=models.UniqueConstraint(fields=('project', 'url'), name='hook_once_per_url'),
-        ),
-        migrations.AddIndex(
-            model_name='outboxmessage',
-            index=models.Index(fields=['consumer', '-created_at'], name='message_by_consumer'),
-        ),
-        migrations.AddIndex(
-            model_name='outboxmessage',
-            index=models.Index(fields=['-created_at'], name='message_newest_first'),
-        ),
-        migrations.AddIndex(
+                                        migrations.AddIndex(
             model_name='hookdelivery',
             index=models.Index(condition=models.Q(('state', 'pending')), fields=['endpoint', 'next_attempt_at'], name='delivery_pending'),
         ),

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'permissions': [('reset_authenticator', "Can take away a colleague's second factor"), ('unlock_login', 'Can let somebody try to log in again')],
-            },
+            "constraints": [models.UniqueConstraint(fields=('user',), name='authenticator_once_per_user')]},
         ),
         migrations.CreateModel(
             name='RecoveryCode',
@@ -39,14 +39,6 @@ class Migration(migrations.Migration):
                 ('used_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('authenticator', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='recovery_codes', to='keystore.authenticator')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('authenticator', 'digest'), name='recovery_code_once_per_person')]},
         ),
-        migrations.AddConstraint(
-            model_name='authenticator',
-            constraint=models.UniqueConstraint(fields=('user',), name='authenticator_once_per_user'),
-        ),
-        migrations.AddConstraint(
-            model_name='recoverycode',
-            constraint=models.UniqueConstraint(fields=('authenticator', 'digest'), name='recovery_code_once_per_person'),
-        ),
-    ]
+                    ]

@@ -33,10 +33,10 @@ class Migration(migrations.Migration):
                 ('admin_role', models.CharField(default='admin', max_length=100)),
                 ('disabled_at', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-            ],
+            ("project", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='token_issuers', to='keystore.project')),],
             options={
                 'permissions': [('manage_tokenissuer', 'Can say whose tokens a project accepts')],
-            },
+            "constraints": [models.UniqueConstraint(fields=('issuer', 'audience'), name='issuer_once_per_audience'), models.CheckConstraint(condition=models.Q(models.Q(('algorithm', 'HS256'), ('jwks_url', '')), models.Q(('algorithm__in', ['RS256', 'ES256']), models.Q(('jwks_url', ''), _negated=True)), _connector='OR'), name='issuer_has_keys_of_its_family')]},
         ),
         migrations.AddField(
             model_name='consumer',
@@ -61,17 +61,4 @@ class Migration(migrations.Migration):
             model_name='storedanswer',
             constraint=models.CheckConstraint(condition=models.Q(('app', None), ('end_user', ''), _connector='XOR'), name='answer_has_one_owner'),
         ),
-        migrations.AddField(
-            model_name='tokenissuer',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='token_issuers', to='keystore.project'),
-        ),
-        migrations.AddConstraint(
-            model_name='tokenissuer',
-            constraint=models.UniqueConstraint(fields=('issuer', 'audience'), name='issuer_once_per_audience'),
-        ),
-        migrations.AddConstraint(
-            model_name='tokenissuer',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('algorithm', 'HS256'), ('jwks_url', '')), models.Q(('algorithm__in', ['RS256', 'ES256']), models.Q(('jwks_url', ''), _negated=True)), _connector='OR'), name='issuer_has_keys_of_its_family'),
-        ),
-    ]
+                            ]

@@ -205,7 +205,7 @@ class Migration(migrations.Migration):
                 ('voided_by', models.UUIDField(null=True)),
                 ('received_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('project', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project')),
-            ],
+            ], options={"constraints": [models.UniqueConstraint(fields=('project', 'source', 'event_id'), name='event_once_for_ever')]},
         ),
         migrations.CreateModel(
             name='UsageRejection',
@@ -217,7 +217,7 @@ class Migration(migrations.Migration):
                 ('detail', models.TextField()),
                 ('rejected_at', models.DateTimeField()),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='keystore.project')),
-            ],
+            ], options={"indexes": [models.Index(fields=['rejected_at'], name='rejection_by_age')], "constraints": [models.UniqueConstraint(fields=('project', 'source', 'event_id'), name='rejection_once_per_event')]},
         ),
         migrations.CreateModel(
             name='UsageTotal',
@@ -236,7 +236,7 @@ class Migration(migrations.Migration):
                 ('key', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.apikey')),
                 ('meter', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='metering.meter')),
                 ('project', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='keystore.project')),
-            ],
+            ], options={"indexes": [models.Index(fields=['project', 'meter', 'grain', 'bucket'], name='total_by_bucket'), models.Index(condition=models.Q(('key__isnull', False)), fields=['key', 'bucket'], name='total_by_key')], "constraints": [models.UniqueConstraint(fields=('consumer', 'meter', 'grain', 'bucket', 'api', 'key', 'dims'), name='total_once_per_bucket', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('grain__in', ['hour', 'day'])), name='total_grain_is_known')]},
         ),
         migrations.CreateModel(
             name='CreditEntry',
@@ -371,32 +371,4 @@ class Migration(migrations.Migration):
             model_name='usageevent',
             index=models.Index(fields=['consumer', 'meter', 'counts_at'], name='event_by_consumer_and_meter'),
         ),
-        migrations.AddConstraint(
-            model_name='usagekey',
-            constraint=models.UniqueConstraint(fields=('project', 'source', 'event_id'), name='event_once_for_ever'),
-        ),
-        migrations.AddIndex(
-            model_name='usagerejection',
-            index=models.Index(fields=['rejected_at'], name='rejection_by_age'),
-        ),
-        migrations.AddConstraint(
-            model_name='usagerejection',
-            constraint=models.UniqueConstraint(fields=('project', 'source', 'event_id'), name='rejection_once_per_event'),
-        ),
-        migrations.AddIndex(
-            model_name='usagetotal',
-            index=models.Index(fields=['project', 'meter', 'grain', 'bucket'], name='total_by_bucket'),
-        ),
-        migrations.AddIndex(
-            model_name='usagetotal',
-            index=models.Index(condition=models.Q(('key__isnull', False)), fields=['key', 'bucket'], name='total_by_key'),
-        ),
-        migrations.AddConstraint(
-            model_name='usagetotal',
-            constraint=models.UniqueConstraint(fields=('consumer', 'meter', 'grain', 'bucket', 'api', 'key', 'dims'), name='total_once_per_bucket', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='usagetotal',
-            constraint=models.CheckConstraint(condition=models.Q(('grain__in', ['hour', 'day'])), name='total_grain_is_known'),
-        ),
-    ]
+                                                            ]
