@@ -1,7 +1,7 @@
 """What was read from PostgreSQL, held in this process until somebody changes it.
 
-Each process hears of changes from the transactions that make them (keystore.changebus). Before
-each read it forgets what it was told of. A read is answered from memory only within a lease of
+Each process hears of changes from the transactions that make them (keystore.changebus). Before a
+read it forgets what it was told of. A read is answered from memory only within a lease of
 25 ms, which begins when PostgreSQL is asked what was committed: so nothing that was committed
 longer ago is ever answered from before, whatever is lost, paused or restarted. A write that may
 take access away answers after the lease (keystore.withdrawals). Without a lease nothing is
@@ -20,6 +20,7 @@ from keystore.changebus import EVERYTHING, BusDown, ChangeBus
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 0.025
+QUIET_SECONDS = 0.0005  # so long nobody listens again: a notification takes longer to come
 REST_SECONDS = 1.0  # how long a bus that failed is left alone
 OVERHEAD_BYTES = 250  # of a name, and of its place in the dictionary
 
@@ -47,6 +48,7 @@ class PushCache:
     _names: dict[str, set[str]]  # of the values that depend on a tag
     _bytes: int
     _lease_until: float
+    _quiet_until: float
 
     def __init__(
         self,
@@ -63,23 +65,40 @@ class PushCache:
         os.register_at_fork(after_in_child=self._reset)
 
     def is_fresh(self) -> bool:
-        """Whether a request that starts now may be answered from memory."""
-        with self._lock:
-            try:
-                bus = self._bus or self._listen()
-                if bus is None:
-                    return False
-                for tag in bus.drain():
-                    self._forget(tag)
-                asked_at = self._clock()
-                if asked_at >= self._lease_until:
-                    for tag in bus.catch_up():
-                        self._forget(tag)
-                    self._lease_until = asked_at + LEASE_SECONDS
-            except BusDown as error:
-                self._doubt(error)
-                return False
+        """Whether a request that starts now may be answered from memory.
+
+        While another thread listens for all, the lease alone decides: whoever takes access away
+        waits for the end of every lease, whether or not the notification was heard. Waiting for
+        that thread would line up all others behind its system call.
+        """
+        asked_at = self._clock()
+        if asked_at < self._quiet_until:
             return True
+        if not self._lock.acquire(blocking=False):
+            if asked_at < self._lease_until:
+                return True
+            self._lock.acquire()
+        try:
+            return self._hear()
+        except BusDown as error:
+            self._doubt(error)
+            return False
+        finally:
+            self._lock.release()
+
+    def _hear(self) -> bool:
+        bus = self._bus or self._listen()
+        if bus is None:
+            return False
+        for tag in bus.drain():
+            self._forget(tag)
+        asked_at = self._clock()
+        if asked_at >= self._lease_until:
+            for tag in bus.catch_up():
+                self._forget(tag)
+            self._lease_until = asked_at + LEASE_SECONDS
+        self._quiet_until = min(asked_at + QUIET_SECONDS, self._lease_until)
+        return True
 
     def get(self, name: str) -> bytes | Held | None:
         """What is held; ask `is_fresh` before, once for each request."""
@@ -149,7 +168,7 @@ class PushCache:
 
     def _clear(self) -> None:
         self._changes += 1
-        self._lease_until = 0.0
+        self._lease_until = self._quiet_until = 0.0
         self._values = {}
         self._names = {}
         self._bytes = 0

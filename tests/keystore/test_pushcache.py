@@ -1,10 +1,12 @@
 """What is held in memory, and when it is not."""
 
+from threading import Thread
+
 import pytest
 from django.db import connections, transaction
 
 from keystore.changebus import EVERYTHING, BusDown, ChangeBus
-from keystore.pushcache import LEASE_SECONDS, REST_SECONDS, PushCache
+from keystore.pushcache import LEASE_SECONDS, QUIET_SECONDS, REST_SECONDS, PushCache
 
 
 class Bus:
@@ -39,9 +41,13 @@ class Thing:
 
 
 class Clock:
+    """Goes on far enough between two questions for the second to be heard."""
+
     now = 1000.0
+    step = QUIET_SECONDS
 
     def __call__(self):
+        self.now += self.step
         return self.now
 
 
@@ -102,6 +108,40 @@ def test_log_is_asked_once_in_a_lease(cache, bus, clock):
 
     assert cache.is_fresh()
     assert bus.asked == asked + 1
+
+
+def test_two_that_come_at_once_listen_once(cache, bus, clock):
+    clock.step = 0.0
+    assert cache.is_fresh()
+    hold(cache)
+    bus.notified = ["c1/alice"]
+
+    assert cache.is_fresh()
+    assert cache.get("c1/alice") == b"yes"
+    clock.now += QUIET_SECONDS
+    assert cache.is_fresh()
+    assert cache.get("c1/alice") is None
+
+
+def test_nobody_waits_for_the_one_who_listens_while_the_lease_lasts(cache, bus, clock):
+    asked = bus.asked
+    with cache._lock:
+        clock.now += LEASE_SECONDS / 2
+        assert cache.is_fresh()
+    assert bus.asked == asked
+
+
+def test_after_the_lease_everybody_waits_for_the_one_who_listens(cache, bus, clock):
+    clock.now += LEASE_SECONDS
+    answers = []
+    with cache._lock:
+        late = Thread(target=lambda: answers.append((cache.is_fresh(), bus.asked)))
+        late.start()
+        late.join(0.2)
+        assert answers == []
+    late.join(5)
+
+    assert answers == [(True, 2)]
 
 
 def test_value_goes_with_anything_that_it_depends_on(cache, bus):
