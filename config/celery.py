@@ -45,6 +45,7 @@ app.conf.update(
     task_publish_retry=False,
     task_time_limit=60,
     task_soft_time_limit=50,
+    worker_consumer="config.consumer:LastingConsumer",
     worker_prefetch_multiplier=1,
     worker_eta_task_limit=1000,
     worker_soft_shutdown_timeout=20,

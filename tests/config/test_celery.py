@@ -4,11 +4,15 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 import redis
 from celery import signals
+from celery.concurrency.solo import TaskPool
 from django.conf import settings
+from kombu import Connection
+from kombu.utils.imports import symbol_by_name
 
 from config import heartbeat, paths
 from config.celery import BEAT, REQUEST_ID_HEADER, VISIBILITY_SECONDS, app
@@ -144,3 +148,28 @@ def test_process_does_not_start_on_a_dangerous_setting(command, tmp_path):
 
     assert ended.returncode != 0
     assert "latchkey.E004" in ended.stderr
+
+
+class UnclosableConnection(Connection):
+    """Raises what kombu does when it has messages to give back over a channel that is gone."""
+
+    def close(self):
+        super().close()
+        raise AttributeError("'NoneType' object has no attribute 'hostname'")
+
+
+def test_worker_outlives_whatever_the_end_of_a_connection_raises(caplog):
+    make_consumer = symbol_by_name(app.conf.worker_consumer)
+    consumer = make_consumer(
+        None,
+        app=app,
+        hostname="lasting@test",
+        pool=TaskPool(1, app=app),
+        controller=SimpleNamespace(use_eventloop=True),
+    )
+    consumer.connection = UnclosableConnection(settings.CELERY_BROKER_URL)
+
+    consumer.on_connection_error_after_connected(ConnectionError("gone"))
+
+    assert consumer.connection is None  # so it connects anew
+    assert "broker.unclosed" in caplog.text

@@ -4,6 +4,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import redis
 
 from tests.faults.http import call, post_json
 from tests.faults.stack import APP_KEY
@@ -142,3 +143,25 @@ def test_a_webhook_before_the_migrations_is_to_be_sent_again(stack):
         stack.end("unmigrated")
 
     assert_clear_503(heard)
+
+
+def test_a_worker_with_work_in_hand_comes_back_after_redis(stack, kills, show):
+    """It tries to give its message back while it closes the connection that it lost."""
+    broker = redis.Redis(unix_socket_path=str(stack.valkey.socket))
+    users = [f"in-hand-{number}" for number in range(kills)]
+    for user in users:
+        stack.fault("GET /v1/*", "latency", seconds=2)
+        stack.buy(user, price="price_basic")
+        stack.wait_for("a sync begins", stack.is_syncing)
+        stack.halt("worker")
+        # Of its two lost connections it is to see that of its remote control first.
+        broker.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        stack.kill("valkey")
+        stack.resume("worker")
+        time.sleep(1)
+        stack.start_valkey()
+        stack.control("faults/clear")
+        stack.wait_for("access", lambda user=user: "basic" in stack.features(user), 60)
+        stack.buy(f"{user}-next", price="price_basic")
+        stack.wait_for("access", lambda user=user: "basic" in stack.features(f"{user}-next"), 60)
+    show("Redis killed, work in hand", tried=kills, hit=kills, kept="the worker comes back")
