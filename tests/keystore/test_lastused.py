@@ -71,3 +71,20 @@ def test_locked_row_is_left_out(key, notes):
     assert notes.flush() == 0
     written.set()
     holder.join()
+
+
+def test_many_keys_are_written_at_once_each_with_its_own_instant(
+    journal, alice, notes, django_assert_num_queries
+):
+    uses = {
+        issue_key(project=journal, owner=alice, actor="system", at=NOON).key.pk: NOON
+        + timedelta(seconds=number)
+        for number in range(5)
+    }
+    for key_id, at in uses.items():
+        notes.note(key_id, at)
+
+    with django_assert_num_queries(1):
+        assert notes.flush() == len(uses)
+
+    assert dict(ApiKey.objects.values_list("pk", "last_used_at")) == uses
