@@ -82,6 +82,7 @@ CLOUD_DECODER = msgspec.json.Decoder(CloudEvent)
 CLOUD_LIST = msgspec.json.Decoder(list[CloudEvent])
 RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+SIGNS_OF_MORE = (b'"events"', b"\\u")  # a body without these is no list of events
 INSTANT = msgspec.json.Decoder(Instant)
 
 
@@ -108,6 +109,8 @@ def parse(body: bytes, *, content_type: str, headers: Mapping[str, str]) -> Enve
 
 
 def _plain(body: bytes) -> Envelope:
+    if body[:1] == b"{" and not any(sign in body for sign in SIGNS_OF_MORE):
+        return Envelope([_one(body, PLAIN_DECODER, _of_plain)], single=True)
     try:
         return _many(SEVERAL_PLAIN.decode(body).events, _of_plain)
     except msgspec.ValidationError:

@@ -53,6 +53,20 @@ def test_unreadable_body_is_refused_as_a_whole(api, body, status, code):
     assert post(api, body)[:2] == (status, code)
 
 
+def test_a_list_under_an_escaped_name_is_a_list(api):
+    body = json.dumps({"events": [event(), event(id="e2")]}).replace("events", "\\u0065vents")
+
+    answer = post(api, body.encode())[2]
+
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 2)
+
+
+def test_a_single_event_may_speak_of_events(api):
+    answer = post(api, event(properties={"events": 3}))[2]
+
+    assert [one["status"] for one in answer.json()["events"]] == ["accepted"]
+
+
 QUANTITIES = {
     "1e400": "invalid_quantity",
     "1e99999": "invalid_quantity",
