@@ -20,6 +20,7 @@ from keystore.changebus import EVERYTHING, BusDown, ChangeBus
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 0.025
+RENEWED_BEFORE_SECONDS = 0.007  # its end: others answer meanwhile, and need not wait
 QUIET_SECONDS = 0.0005  # so long nobody listens again: a notification takes longer to come
 REST_SECONDS = 1.0  # how long a bus that failed is left alone
 OVERHEAD_BYTES = 250  # of a name, and of its place in the dictionary
@@ -93,7 +94,7 @@ class PushCache:
         for tag in bus.drain():
             self._forget(tag)
         asked_at = self._clock()
-        if asked_at >= self._lease_until:
+        if asked_at >= self._lease_until - RENEWED_BEFORE_SECONDS:
             for tag in bus.catch_up():
                 self._forget(tag)
             self._lease_until = asked_at + LEASE_SECONDS

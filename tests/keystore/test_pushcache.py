@@ -6,7 +6,13 @@ import pytest
 from django.db import connections, transaction
 
 from keystore.changebus import EVERYTHING, BusDown, ChangeBus
-from keystore.pushcache import LEASE_SECONDS, QUIET_SECONDS, REST_SECONDS, PushCache
+from keystore.pushcache import (
+    LEASE_SECONDS,
+    QUIET_SECONDS,
+    RENEWED_BEFORE_SECONDS,
+    REST_SECONDS,
+    PushCache,
+)
 
 
 class Bus:
@@ -105,6 +111,14 @@ def test_log_is_asked_once_in_a_lease(cache, bus, clock):
         cache.is_fresh()
     assert bus.asked == asked
     clock.now += LEASE_SECONDS
+
+    assert cache.is_fresh()
+    assert bus.asked == asked + 1
+
+
+def test_lease_is_renewed_before_others_have_to_wait_for_it(cache, bus, clock):
+    asked = bus.asked
+    clock.now += LEASE_SECONDS - RENEWED_BEFORE_SECONDS
 
     assert cache.is_fresh()
     assert bus.asked == asked + 1
