@@ -26,6 +26,7 @@ from keystore.scriptline import ScriptLine
 logger = logging.getLogger(__name__)
 
 SOCKET_SECONDS = 0.15
+MOST_COMMANDS = 4_000  # that are remembered as they are sent
 REST_SECONDS = 3.0  # how long a Redis that failed is left alone
 
 # KEYS: one for each limit. ARGV: cost, then for each limit: its number of calls, microseconds of
@@ -147,8 +148,7 @@ def take_all(*, subject: str, limits: Sequence[Limit], cost: int = 1) -> list[Ve
     closed = [limit for limit in limits if limit.limit <= 0]
     if closed or not limits:
         return [nobody(limit) for limit in closed]
-    with _making:
-        limiter = _limiter(settings.REDIS_URL)
+    limiter = _limiters.get(settings.REDIS_URL) or _limiter(settings.REDIS_URL)
     return limiter.take(subject, limits, cost, settings.WEB_PROCESSES)
 
 
@@ -167,6 +167,7 @@ class Limiter:
         )
         self._script = client.register_script(SCRIPT)
         self._ask = ScriptLine(client, self._script)
+        self._command = lru_cache(maxsize=MOST_COMMANDS)(self._make_command)
         self._breaker = Breaker(time.monotonic)
         self._local = LocalLimits(time.monotonic)
 
@@ -175,10 +176,7 @@ class Limiter:
     ) -> list[Verdict]:
         if self._breaker.may_try():
             try:
-                answer = self._ask(
-                    keys=[f"rl:{{{subject}}}:{_kept_as(limit)}" for limit in limits],
-                    args=[cost, *(each for limit in limits for each in _told(limit))],
-                )
+                answer = self._ask(self._command(subject, tuple(limits), cost))
             except (redis.RedisError, OSError, ValueError) as error:
                 self._breaker.failed()
                 logger.warning("rate limits without Redis: %s", type(error).__name__)
@@ -188,6 +186,13 @@ class Limiter:
                 return [verdict_on(limit, bool(row[0]), *row[1:]) for limit, row in rows]
         shares = [share_of(limit, processes) for limit in limits]
         return self._local.take(subject, shares, cost)
+
+    def _make_command(self, subject: str, limits: tuple[Limit, ...], cost: int) -> bytes:
+        """The same few limits of a key are asked for at each of its requests."""
+        return self._ask.command(
+            keys=[f"rl:{{{subject}}}:{_kept_as(limit)}" for limit in limits],
+            args=[cost, *(each for limit in limits for each in _told(limit))],
+        )
 
 
 def _kept_as(limit: Limit) -> str:
@@ -227,10 +232,13 @@ class Breaker:
         self._broken = False
 
 
-# Threads that came first together would each make a limiter, and admit a share of their own.
 _making = threading.Lock()
+_limiters: dict[str, Limiter] = {}
 
 
-@lru_cache(maxsize=4)
 def _limiter(redis_url: str) -> Limiter:
-    return Limiter(redis_url)
+    """Threads that came first together would each make one, and admit a share of their own."""
+    with _making:
+        if redis_url not in _limiters:
+            _limiters[redis_url] = Limiter(redis_url)
+        return _limiters[redis_url]

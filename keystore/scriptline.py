@@ -7,7 +7,10 @@ back. Nothing is ever sent twice: a reply that got lost may have taken something
 
 import select
 import socket
+import ssl
+import struct
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,13 +22,15 @@ from keystore.forks import THIS
 
 END = b"\r\n"
 NO_SCRIPT = b"-NOSCRIPT"
+IDLE_SECONDS = 0.25  # a line that rested so long is looked at before it is used
 
 
 class Own(threading.local):
-    """The connection of each thread, and the process that made it."""
+    """The connection of each thread, the process that made it, and when it was last used."""
 
     connection: Any = None
     process = 0
+    used_at = 0.0
 
 
 class ScriptLine:
@@ -36,8 +41,11 @@ class ScriptLine:
         self._script = script
         self._own = Own()
 
-    def __call__(self, keys: Sequence[str], args: Sequence[int]) -> Any:
-        command = _command("EVALSHA", self._script.sha, len(keys), *keys, *args)
+    def command(self, keys: Sequence[str], args: Sequence[int]) -> bytes:
+        """What is to be sent for a call with these: it may be kept and sent again."""
+        return _command("EVALSHA", self._script.sha, len(keys), *keys, *args)
+
+    def __call__(self, command: bytes) -> Any:
         try:
             answer = self._ask(command)
             if type(answer) is bytes and answer.startswith(NO_SCRIPT):
@@ -45,7 +53,7 @@ class ScriptLine:
                 self._ask(_command("SCRIPT", "LOAD", self._script.script))
                 answer = self._ask(command)
             return usable(answer)
-        except (redis.RedisError, OSError, ValueError):
+        except BaseException:  # an interruption, too: what comes late would be the next one's
             self._hang_up()
             raise
 
@@ -63,23 +71,40 @@ class ScriptLine:
                     return _read(answer.split(END)[:-1], 0)[0]
 
     def _line(self) -> socket.socket:
-        own = self._own
+        own, at = self._own, time.monotonic()
+        rested, own.used_at = at - own.used_at, at
         if own.connection is not None and own.process == THIS.process:
             line: socket.socket = own.connection._sock
             # Nobody asked anything: whatever waits to be read is its end.
-            if not select.select([line], [], [], 0)[0]:
+            if rested < IDLE_SECONDS or not select.select([line], [], [], 0)[0]:
                 return line
             self._hang_up()
         own.connection = self._client.connection_pool.make_connection()
         own.process = THIS.process
         own.connection.connect()
         made: socket.socket = own.connection._sock
+        _let_kernel_wait(made)
         return made
 
     def _hang_up(self) -> None:
         connection, self._own.connection = self._own.connection, None
         if connection is not None:
             connection.disconnect()
+
+
+def _let_kernel_wait(line: socket.socket) -> None:
+    """Python asks before each read and write whether the time is up: the kernel can tell, too.
+
+    Not of TLS, which would go on after the kernel gave up.
+    """
+    seconds = line.gettimeout()
+    if seconds is None or isinstance(line, ssl.SSLSocket):
+        return
+    whole = int(seconds)
+    limit = struct.pack("ll", whole, int((seconds - whole) * 1_000_000))
+    line.settimeout(None)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def usable(answer: Any) -> Any:

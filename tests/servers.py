@@ -170,7 +170,7 @@ def _empty_redis(_redis_client: redis.Redis) -> None:
     from keystore import ratelimit
 
     _redis_client.flushall()
-    ratelimit._limiter.cache_clear()
+    ratelimit._limiters.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 import redis
 
-from keystore import local_limits, ratelimit
+from keystore import local_limits, ratelimit, scriptline
 from keystore.limits import Limit
 from keystore.local_limits import LocalLimits
 from keystore.ratelimit import Breaker, take, take_all
@@ -164,6 +164,53 @@ def test_redis_that_comes_back_counts_again(subject, settings, tmp_path, monkeyp
 
     assert limiter.take(subject, two, 1, 1)[0].remaining == 1  # a fresh count, in Redis
     assert limiter.take(subject, two, 1, 1)[0].remaining == 0
+
+
+@pytest.mark.parametrize("rested", [False, True])
+def test_line_that_redis_closed_is_noticed_before_it_is_used_again(
+    subject, settings, monkeypatch, rested
+):
+    monkeypatch.setattr(scriptline, "IDLE_SECONDS", 0.0 if rested else 60.0)
+    limiter, three = ratelimit.Limiter(settings.REDIS_URL), [Limit(3)]
+    limiter.take(subject, three, 1, 1)
+    used = limiter._ask._own.connection
+    used.send_command("CLIENT", "ID")
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.client_kill_filter(_id=used.read_response())
+
+    remaining = limiter.take(subject, three, 1, 1)[0].remaining
+
+    assert remaining == (1 if rested else 2)  # counted on, or by this process alone
+
+
+class Interrupted(BaseException):
+    """As a time limit of a task would end whatever it does."""
+
+
+class InterruptedLine:
+    """Sends, and does not come to read the answer."""
+
+    def __init__(self, line):
+        self.line = line
+
+    def __getattr__(self, name):
+        return getattr(self.line, name)
+
+    def recv(self, size):
+        raise Interrupted
+
+
+def test_answer_that_nobody_waited_for_is_not_the_next_ones(subject, settings):
+    limiter, used = ratelimit.Limiter(settings.REDIS_URL), f"{subject} used"
+    assert limiter.take(used, [Limit(3)], 3, 1)[0].remaining == 0
+    connection = limiter._ask._own.connection
+    connection._sock = InterruptedLine(connection._sock)
+    with pytest.raises(Interrupted):
+        limiter.take(subject, [Limit(3)], 1, 1)
+    if isinstance(connection._sock, InterruptedLine):  # nobody hung up: the answer waits there
+        connection._sock = connection._sock.line
+
+    assert not limiter.take(used, [Limit(3)], 1, 1)[0].allowed
 
 
 def test_broken_circuit_lets_one_caller_in_every_rest(monkeypatch):
