@@ -5,8 +5,9 @@ from. They are for reading, by several threads at once.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Model
 
@@ -36,7 +37,7 @@ LEFT JOIN entitlements_answer AS answer ON answer.consumer_id = consumer.id
 WHERE key.digest = $1
 """
 ANSWER = "held_answer"  # not Django's own name: whatever changes the row must be seen
-SIZE = 9_000  # bytes, of the objects and the texts in them
+SIZE = 9_000  # bytes, of the objects, the texts in them, and an answer
 
 
 Found = dict[type[Model], Model | None]
@@ -51,6 +52,7 @@ class HeldKey:
     is_complete: bool  # everything that a decision may need is here
     tags: tuple[str, ...]
     size: int
+    cleared: dict[Any, Any] = field(default_factory=dict)  # for those who ask the same again
 
     def holds_at(self, at: datetime) -> bool:
         return self.is_complete and not lifetime.has_ended(self.changes_at, at)

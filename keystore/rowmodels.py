@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -18,18 +19,25 @@ def columns_of(model: type[models.Model], alias: str) -> str:
 
 def instance_of(model: type[Row], texts: Sequence[str | None]) -> Row | None:
     """The object of these texts; None when an outer join found none."""
-    fields = model._meta.concrete_fields
+    names, readers = _shape(model)
     values = [
-        None if text is None else _READERS.get(_kind(field), str)(text)
-        for field, text in zip(fields, texts, strict=True)
+        None if text is None else read(text) for read, text in zip(readers, texts, strict=True)
     ]
     if values[0] is None:
         return None
-    return model.from_db("default", [field.attname for field in fields], values)
+    return model.from_db("default", names, values)
 
 
 def width_of(model: type[models.Model]) -> int:
     return len(model._meta.concrete_fields)
+
+
+@cache
+def _shape(model: type[models.Model]) -> tuple[list[str], list[Callable[[str], Any]]]:
+    """The model's columns by name, and what reads each of them."""
+    fields = model._meta.concrete_fields
+    names = [field.attname for field in fields]
+    return names, [_READERS.get(_kind(field), str) for field in fields]
 
 
 def _selected(field: Any, alias: str) -> str:

@@ -77,7 +77,7 @@ def _peppers() -> list[str]:
 
 
 def _digest(token: str, pepper: str) -> str:
-    return hmac.new(pepper.encode(), token.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(pepper.encode(), token.encode(), "sha256").hex()
 
 
 def _checksum(start: str) -> str:

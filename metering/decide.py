@@ -246,18 +246,34 @@ def _decision(
     code: Code, key: ApiKey | None = None, verdicts: Sequence[Verdict] = (), plan: str = ""
 ) -> Decision:
     status, detail = OUTCOMES[code]
-    shown = tightest(verdicts)
     body = {
         "valid": code is Code.VALID,
         "code": code.value,
         "detail": detail,
         **_who(key),
         "plan": plan or None,
-        "rate_limit": None if shown is None else _limit_shown(shown),
-        "rate_limits": [_limit_shown(verdict) for verdict in verdicts],
+        **limits_shown(verdicts),
         "quota": None,
     }
-    return Decision(code, status, _headers(code, key, shown, plan), body, key)
+    return Decision(code, status, _headers(code, key, tightest(verdicts), plan), body, key)
+
+
+def limits_shown(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The part of the body that says what is left of the limits."""
+    shown = tightest(verdicts)
+    return {
+        "rate_limit": None if shown is None else _limit_shown(shown),
+        "rate_limits": [_limit_shown(verdict) for verdict in verdicts],
+    }
+
+
+def limit_headers(verdict: Verdict | None) -> dict[str, str]:
+    """The headers that say it of the tightest limit."""
+    return {
+        "X-RateLimit-Limit": str(verdict.limit) if verdict else "",
+        "X-RateLimit-Remaining": str(verdict.remaining) if verdict else "",
+        "X-RateLimit-Reset": str(verdict.reset_seconds) if verdict else "",
+    }
 
 
 def _with_quota(decision: Decision, meter: str, quota: QuotaVerdict, at: datetime) -> Decision:
@@ -323,9 +339,7 @@ def _headers(code: Code, key: ApiKey | None, verdict: Verdict | None, plan: str)
         "X-Plan": _header_text(plan),
         "X-Key-Id": key.public_id if key else "",
         "X-Key-Environment": key.environment if key else "",
-        "X-RateLimit-Limit": str(verdict.limit) if verdict else "",
-        "X-RateLimit-Remaining": str(verdict.remaining) if verdict else "",
-        "X-RateLimit-Reset": str(verdict.reset_seconds) if verdict else "",
+        **limit_headers(verdict),
         **NO_QUOTA,
         "Retry-After": "0",
         "Cache-Control": "no-store",

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from ipaddress import AddressValueError, IPv4Address
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import orjson
 
 from config.clock import now
+from config.hotway.cleared import ask_again, clear
 from config.hotway.holder import KeyHolder
 from config.hotway.shape import Answer, Door, Environ, body_of, is_small_json
-from entitlements.held import HeldKey
 from keystore.addresses import remote_address
 from keystore.credentials import token_in
 from keystore.lastused import note_use
-from keystore.models import ApiKey
 from metering.decide import Decision, decide, identify
 
 # Values that mean the same however the query is read.
@@ -48,20 +46,15 @@ class WhoamiDoor(Door):
         held = self._holder.find(token, at) if query is not None else None
         if query is None or held is None:
             return None
-        decision = self._decide(query, token, remote_address(environ), held.key, at)
-        return said(decision, decision.status)
-
-    def _decide(
-        self, query: Mapping[str, str], token: str, remote_ip: str, key: ApiKey, at: datetime
-    ) -> Decision:
-        return identify(
+        decision = identify(
             token=token,
-            remote_ip=remote_ip,
+            remote_ip=remote_address(environ),
             project=query.get("project", ""),
             environment=query.get("environment", ""),
             at=at,
-            found=key,
+            found=held.key,
         )
+        return said(decision, decision.status)
 
 
 class VerifyDoor(WhoamiDoor):
@@ -76,8 +69,33 @@ class VerifyDoor(WhoamiDoor):
 
     def answer(self, environ: Environ, request_id: str) -> Answer | None:
         if environ["REQUEST_METHOD"] == "GET":
-            return super().answer(environ, request_id)
-        at = now()
+            return self._answer_holder(environ, now())
+        return self._answer_app(environ, now())
+
+    def _answer_holder(self, environ: Environ, at: datetime) -> Answer | None:
+        question, token = environ["QUERY_STRING"], token_in(environ)
+        held = self._holder.find(token, at)
+        if held is None:
+            return None
+        if (answer := ask_again(held, question, at)) is not None:
+            return answer
+        query = plain_query(question)
+        if query is None:
+            return None
+        decision = decide(
+            token=token,
+            remote_ip=remote_address(environ),
+            scopes_wanted=query.get("scopes", "").replace(",", " ").split(),
+            api="",
+            feature=query.get("feature", ""),
+            project=query.get("project", ""),
+            environment=query.get("environment", ""),
+            at=at,
+            found=held.key,
+        )
+        return clear(held, question, decision, said(decision, decision.status))
+
+    def _answer_app(self, environ: Environ, at: datetime) -> Answer | None:
         asker = self._holder.asker(token_in(environ), VERIFY_SCOPE, at)
         asked = plain_wish(body_of(environ))
         if asker is None or asked is None:
@@ -86,12 +104,11 @@ class VerifyDoor(WhoamiDoor):
         if held is None:
             return None
         note_use(key=asker.key, at=at)
-        return said(self._verify(asked, asker, held, at), 200)
-
-    def _verify(
-        self, asked: Mapping[str, Any], asker: HeldKey, held: HeldKey, at: datetime
-    ) -> Decision:
-        return decide(
+        project = asker.key.project.public_id
+        question = (project, asked["feature"], asked["environment"], *asked["scopes"])
+        if (answer := ask_again(held, question, at)) is not None:
+            return answer
+        decision = decide(
             token=asked["key"],
             remote_ip=asked["ip"],
             scopes_wanted=asked["scopes"],
@@ -99,24 +116,10 @@ class VerifyDoor(WhoamiDoor):
             feature=asked["feature"],
             environment=asked["environment"],
             at=at,
-            project=asker.key.project.public_id,
+            project=project,
             found=held.key,
         )
-
-    def _decide(
-        self, query: Mapping[str, str], token: str, remote_ip: str, key: ApiKey, at: datetime
-    ) -> Decision:
-        return decide(
-            token=token,
-            remote_ip=remote_ip,
-            scopes_wanted=query.get("scopes", "").replace(",", " ").split(),
-            api="",
-            feature=query.get("feature", ""),
-            project=query.get("project", ""),
-            environment=query.get("environment", ""),
-            at=at,
-            found=key,
-        )
+        return clear(held, question, decision, said(decision, 200))
 
 
 def plain_query(text: str) -> dict[str, str] | None:
