@@ -60,8 +60,19 @@ def test_arrived_delivery_is_done(endpoint):
     assert delivery.tries.get().milliseconds == 12
 
 
-def test_ten_tries_are_spread_over_75_hours(endpoint, monkeypatch):
-    monkeypatch.setattr(random, "uniform", lambda low, high: 1.0)
+@pytest.fixture
+def on_time(monkeypatch):
+    """Tries exactly when the schedule says: what is counted in hours may not hang on chance."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: (low + high) / 2)
+
+
+@pytest.fixture
+def early(monkeypatch):
+    """Each try as early as chance can make it: ten tries take 68 hours, less than three days."""
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+
+
+def test_ten_tries_are_spread_over_75_hours(endpoint, on_time):
     delivery = sent(endpoint)
 
     end = give_up(delivery)
@@ -169,7 +180,7 @@ def test_410_switches_the_endpoint_off(endpoint, settings, django_capture_on_com
 
 
 def test_endpoint_where_nothing_arrives_for_days_is_switched_off(
-    endpoint, settings, django_capture_on_commit_callbacks
+    endpoint, settings, on_time, django_capture_on_commit_callbacks
 ):
     settings.ALERT_EMAILS = ["ops@example.com"]
     messages = [sent(endpoint) for _ in range(4)]
@@ -183,6 +194,19 @@ def test_endpoint_where_nothing_arrives_for_days_is_switched_off(
     assert endpoint.disabled_at is not None
     assert messages[3].state == "dropped"
     assert len(mail.outbox) == 1
+
+
+def test_endpoint_that_fails_for_less_than_three_days_stays_on(endpoint, early):
+    messages = [sent(endpoint) for _ in range(4)]
+    for message in messages[:3]:
+        last = give_up(message)
+    endpoint.refresh_from_db()
+    assert endpoint.disabled_at is None
+
+    give_up(messages[3], last)
+
+    endpoint.refresh_from_db()
+    assert endpoint.disabled_at is not None
 
 
 def test_endpoint_where_others_arrive_stays_on(endpoint):
