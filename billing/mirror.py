@@ -54,6 +54,9 @@ ASKED_FOR = {
 }
 WITH_CARD = ("customer", "subscription", "payment_intent", "setup_intent", "charge")
 
+# Fields that dj-stripe itself adds to what it stores of a customer.
+ADDED = {"default_payment_method", "deleted"}
+
 # The status of each mirrored subscription, as SQL for those who compare by sets.
 MIRRORED_SUBSCRIPTIONS = f"""
 SELECT id AS stripe_id, stripe_data ->> 'status' AS status
@@ -132,18 +135,42 @@ def _products_of(found: gateway.Object) -> set[str]:
 
 
 def write(objects: list[gateway.Object], recording: gateway.Recording) -> list[str]:
-    """Copy the objects; returns what could not be copied and why.
+    """Copy the objects; returns what could not be copied and why. What the copy says already is
+    left alone: a sync reads everything of a customer, and most of it is as it was.
 
     When `recording.missing` is filled afterwards, roll back, fill it, and write again.
     """
     problems: list[str] = []
     known = [found for found in objects if found["object"] in MODELS and not found.get("deleted")]
+    copies = _copies_of(known)
     with gateway.replaying(recording), _one_account():
         for found in sorted(known, key=_place):
+            if _says_the_same(copies.get(found["id"]), found):
+                continue
             problem = _copy(found, recording)
             if problem:
                 problems.append(problem)
     return problems
+
+
+def _copies_of(objects: list[gateway.Object]) -> dict[str, gateway.Object]:
+    """What the mirror has of these objects, by id, in one question."""
+    ids: dict[str, list[str]] = {}
+    for found in objects:
+        ids.setdefault(found["object"], []).append(found["id"])
+    tables = [
+        MODELS[kind].objects.filter(id__in=of_kind).values_list("id", "stripe_data")
+        for kind, of_kind in ids.items()
+    ]
+    return dict(tables[0].union(*tables[1:], all=True)) if tables else {}
+
+
+def _says_the_same(copy: gateway.Object | None, found: gateway.Object) -> bool:
+    if copy is None:
+        return False
+    return all(copy.get(name) == value for name, value in found.items()) and (
+        copy.keys() - found.keys() <= ADDED
+    )
 
 
 def _place(found: gateway.Object) -> tuple[int, str]:

@@ -40,6 +40,12 @@ def subscribe(holder, price, **more):
     return stripe("/v1/subscriptions", customer=holder.stripe_customer_id, items=items, **more)
 
 
+def written():
+    """When each copy was last written, by its id at Stripe."""
+    rows = [model.objects.values_list("id", "djstripe_updated") for model in mirror.MODELS.values()]
+    return dict(rows[0].union(*rows[1:], all=True))
+
+
 def test_an_active_subscription_opens_its_plan_and_makes_a_key(customer, pro_monthly, clock):
     found = subscribe(customer, pro_monthly)
 
@@ -105,6 +111,38 @@ def test_the_mirror_of_a_new_customer_is_written_once(customer, pro_monthly, clo
 
     assert len(rounds) == 1
     assert (models.PaymentMethod.objects.count(), models.Product.objects.count()) == (1, 1)
+
+
+def test_a_copy_that_says_the_same_is_left_alone(customer, pro_monthly, clock):
+    subscribe(customer, pro_monthly)
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock, full=True)
+    before = written()
+    assert len(before) > 4
+
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock, full=True)
+    assert written() == before
+
+    stripe(f"/v1/customers/{customer.stripe_customer_id}", name="Alice Liddell")
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock, full=True)
+
+    after = written()
+    assert {name for name in after if after[name] != before[name]} == {customer.stripe_customer_id}
+    assert models.Customer.objects.get().name == "Alice Liddell"
+
+
+@pytest.mark.parametrize("change", [{"forgotten": True}, {"status": "past_due"}])
+def test_a_copy_that_says_something_else_is_written_anew(customer, pro_monthly, clock, change):
+    """Also where it says more than Stripe does."""
+    subscribe(customer, pro_monthly)
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock, full=True)
+    copy = models.Subscription.objects.get()
+    said = copy.stripe_data
+    models.Subscription.objects.update(stripe_data={**said, **change})
+
+    sync_customer(stripe_customer_id=customer.stripe_customer_id, clock=clock)
+
+    copy.refresh_from_db()
+    assert copy.stripe_data == said
 
 
 def test_our_account_is_read_once_and_owns_the_copies(customer, pro_monthly, clock, monkeypatch):
