@@ -103,7 +103,10 @@ def consumers_named(*, project: Project, user_ids: Collection[str]) -> dict[str,
     names = [name for name in user_ids if "\x00" not in name]
     named = Q(external_id__in=names) | Q(public_id__in=names)
     rows = Consumer.objects.filter(named, project=project, erased_at=None)
-    found = list(rows.select_related("project", "merged_into__project"))
+    found = list(rows.select_related("merged_into"))
+    for row in found:
+        # Whoever it was merged into is of the same project: joins would cost more than they bring.
+        row.project = survivor_of(row).project = project
     by_name = {row.public_id: survivor_of(row) for row in found}
     return by_name | {row.external_id: survivor_of(row) for row in found}
 
