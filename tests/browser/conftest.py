@@ -37,6 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         # `make test` skips these and says so.
         if shutil.which(CHROMIUM) is None:
             item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}: set CHROMIUM"))
+        # As the tests of faults do: only Linux's /proc tells the children of a process.
         elif sys.platform != "linux":
             item.add_marker(pytest.mark.skip(reason="the shop finds its processes in /proc"))
 

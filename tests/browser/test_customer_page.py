@@ -6,17 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.test_staff import confirm
-from tests.browser.test_staff import find as find_here
+from tests.browser.test_staff import confirm, find
 
 PICTURES = os.environ.get("PICTURES", "")  # a folder to leave screenshots in
 ADA = "ada@space-journal.example"
-
-
-def find(staff, shop, term):
-    """From the front page straight to the page of the one whom the term names."""
-    staff.goto(f"{shop.web}/admin/")
-    find_here(staff, term)
 
 
 def take_picture(page, name):
@@ -24,14 +17,14 @@ def take_picture(page, name):
         page.screenshot(path=Path(PICTURES) / f"{name}.png", full_page=True)
 
 
-def test_exact_search_needs_no_click(staff, shop):
-    find(staff, shop, ADA)
+def test_exact_search_needs_no_click(staff):
+    find(staff, ADA)
 
     assert re.search(r"/consumer/\d+/change/$", staff.url)
     staff.locator(".header-card").get_by_text(re.compile("renews|active")).first.wait_for()
 
 
-def test_command_palette_leads_to_the_page(staff, shop):
+def test_command_palette_leads_to_the_page(staff):
     staff.keyboard.press("Control+k")
     field = staff.locator("#search-input-command")
     field.fill(ADA[:-1])
@@ -45,8 +38,8 @@ def test_command_palette_leads_to_the_page(staff, shop):
     staff.wait_for_url(re.compile(r"/consumer/\d+/change/"))
 
 
-def test_timeline_tells_cause_and_effect(staff, shop):
-    find(staff, shop, ADA)
+def test_timeline_tells_cause_and_effect(staff):
+    find(staff, ADA)
     line = staff.locator("#timeline")
     story = (
         line.locator(".stories > li")
@@ -60,8 +53,8 @@ def test_timeline_tells_cause_and_effect(staff, shop):
     staff.locator("#timeline .stories > li").first.wait_for()
 
 
-def test_page_shows_what_they_had_before_they_came(staff, shop):
-    find(staff, shop, ADA)
+def test_page_shows_what_they_had_before_they_came(staff):
+    find(staff, ADA)
     staff.get_by_label("As of (UTC)").fill("2020-03-03T12:00")
     staff.get_by_role("button", name="Show").click()
 
@@ -71,8 +64,8 @@ def test_page_shows_what_they_had_before_they_came(staff, shop):
     staff.get_by_role("heading", name="What they may use, and why").wait_for()
 
 
-def test_note_and_tags_are_kept(staff, shop):
-    find(staff, shop, ADA)
+def test_note_and_tags_are_kept(staff):
+    find(staff, ADA)
     staff.locator("#notes").get_by_role("link", name="Add a note").click()
     dialog = staff.locator("#dialog")
     dialog.get_by_label("Note").fill("Prefers mail")
@@ -85,8 +78,8 @@ def test_note_and_tags_are_kept(staff, shop):
     confirm(staff, dialog, "Tags: beta, vip")
 
 
-def test_row_of_a_grant_opens_its_own_dialog(staff, shop):
-    find(staff, shop, ADA)
+def test_row_of_a_grant_opens_its_own_dialog(staff):
+    find(staff, ADA)
     staff.locator("#keys .acts a", has_text="Revoke").first.click()
     dialog = staff.locator("#dialog")
     dialog.get_by_label("Reason").wait_for()
@@ -95,11 +88,12 @@ def test_row_of_a_grant_opens_its_own_dialog(staff, shop):
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
-def test_page_fits_and_can_be_read(staff, shop, theme, width):
-    staff.emulate_media(color_scheme=theme)
-    find(staff, shop, ADA)
-    staff.set_viewport_size({"width": width, "height": 900})
-    take_picture(staff, f"customer-{theme}-{width}")
+def test_page_fits_and_can_be_read(shop, open_staff_page, theme, width):
+    page = open_staff_page(color_scheme=theme)
+    page.goto(f"{shop.web}/admin/")
+    find(page, ADA)
+    page.set_viewport_size({"width": width, "height": 900})
+    take_picture(page, f"customer-{theme}-{width}")
 
-    assert staff.evaluate("document.documentElement.scrollWidth") <= width
-    assert staff.locator("html.dark").count() == (theme == "dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("html.dark").count() == (theme == "dark")

@@ -11,16 +11,23 @@ PICTURES = os.environ.get("PICTURES", "")  # a folder to leave screenshots in
 LOOKS = [("light", 1280), ("dark", 390)]  # each theme and each width once
 
 
-def look(page, theme, width, name):
+def put_on(page, theme, width):
+    """The page anew: what it wears is decided when it loads."""
     page.emulate_media(color_scheme=theme)
-    page.evaluate(f"localStorage.setItem('_x_adminTheme', JSON.stringify('{theme}'))")
     page.set_viewport_size({"width": width, "height": 900})
     page.reload()
-    page.wait_for_load_state("networkidle")
+
+
+def look(page, theme, width, name):
     if PICTURES:
         page.screenshot(path=Path(PICTURES) / f"{name}-{theme}-{width}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("html.dark").count() == (theme == "dark")
+
+
+@pytest.fixture
+def page(open_staff_page, theme, width):
+    return open_staff_page(color_scheme=theme, viewport={"width": width, "height": 900})
 
 
 def test_what_failed_last_night_is_replayed_in_three_clicks(shop, staff):
@@ -46,6 +53,7 @@ def test_a_dry_run_says_what_would_change(shop, staff):
     assert staff.locator("#run td").last.inner_text().strip()
     assert shop.one("select count(*) from billing_inboxevent where state = 'parked'") == 1
     for theme, width in LOOKS:
+        put_on(staff, theme, width)
         look(staff, theme, width, "dry-run")
 
     staff.set_viewport_size({"width": 1280, "height": 900})
@@ -67,16 +75,16 @@ def test_a_dry_run_says_what_would_change(shop, staff):
         ("jobs", "keystore/jobrun/"),
     ],
 )
-def test_pages_of_the_desk_fit(shop, staff, name, path, theme, width):
-    staff.goto(f"{shop.web}/admin/{path}")
+def test_pages_of_the_desk_fit(shop, page, name, path, theme, width):
+    page.goto(f"{shop.web}/admin/{path}")
 
-    look(staff, theme, width, name)
+    look(page, theme, width, name)
 
 
 @pytest.mark.parametrize(("theme", "width"), LOOKS)
-def test_the_page_of_one_event_fits(shop, staff, theme, width):
-    staff.goto(f"{shop.web}/admin/billing/inboxevent/?type=customer.subscription.created")
-    staff.locator("#result_list").locator("a[href*='/change/']").first.click()
-    staff.get_by_role("heading", name="Tries").wait_for()
+def test_the_page_of_one_event_fits(shop, page, theme, width):
+    page.goto(f"{shop.web}/admin/billing/inboxevent/?type=customer.subscription.created")
+    page.locator("#result_list").locator("a[href*='/change/']").first.click()
+    page.get_by_role("heading", name="Tries").wait_for()
 
-    look(staff, theme, width, "event")
+    look(page, theme, width, "event")

@@ -6,6 +6,7 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import django
@@ -117,12 +118,12 @@ DEEDS = {
 }
 
 
-def main() -> None:
+def serve(deeds: dict[str, Callable[..., dict[str, Any]]]) -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         close_old_connections()  # the database may have been killed since
         try:
-            done = DEEDS[asked.pop("do")](**asked)
+            done = deeds[asked.pop("do")](**asked)
         except Exception as problem:  # noqa: BLE001  told to whoever asked
             done = {"error": repr(problem)}
         sys.stdout.write(json.dumps(done) + "\n")
@@ -130,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(DEEDS)

@@ -37,6 +37,8 @@ CELERY = (sys.executable, "-m", "celery", "-A", "config", "--quiet")
 class Stack:
     """One running Latchkey under `base`; `web_processes` as production serves it, or one."""
 
+    shopkeeper_module = "tests.faults.shopkeeper"
+
     def __init__(self, base: Path, *, web_processes: int = 1, debug: bool = True) -> None:
         self.lines: deque[str] = deque(maxlen=300)
         self.children = Children(show=self.lines.append)
@@ -220,7 +222,7 @@ class Stack:
 
     def _start_shopkeeper(self) -> None:
         self.shopkeeper = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.shopkeeper"],
+            [sys.executable, "-m", self.shopkeeper_module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self.environment,
