@@ -31,7 +31,8 @@ class PreviewedDialog(BaseDialogForm):
         raise NotImplementedError
 
     def made_preview(self) -> Preview:
-        """What would follow. Each dialog makes its own, as above."""
+        """What would follow."""
+        # As above: each dialog makes its own.
         raise NotImplementedError
 
     def was_shown(self) -> bool:
