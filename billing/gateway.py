@@ -56,8 +56,9 @@ class StripeRefused(DomainError):
 
 
 class OutcomeUnknown(Exception):
-    """A write was sent and its answer was lost. `saved` is True for an answered 5xx: Stripe
-    repeats that answer for this idempotency key, so only a look at Stripe tells what happened.
+    """A write was sent and its answer was lost. `saved` is True for an answered 5xx, or where the
+    key belongs to another call: Stripe repeats that answer for this idempotency key, so only a
+    look at Stripe tells what happened.
     """
 
     def __init__(self, message: str, *, saved: bool) -> None:
@@ -246,10 +247,10 @@ def write(
         raise StripeUnavailable(f"Stripe did not take the call: {_say(problem)}") from problem
     except (stripe.CardError, stripe.InvalidRequestError) as refusal:
         raise StripeRefused(_say(refusal), stripe_code=refusal.code) from refusal
-    except stripe.IdempotencyError as refusal:
-        if refusal.http_status == 409:  # an earlier try of the same key is still running
-            raise OutcomeUnknown(_say(refusal), saved=False) from refusal
-        raise StripeRefused(_say(refusal), stripe_code=refusal.code) from refusal
+    except stripe.IdempotencyError as problem:
+        # 409: an earlier try of the same key is still running. Otherwise it was another call, such
+        # as a try of an earlier release: what became of that one must be seen at Stripe, too.
+        raise OutcomeUnknown(_say(problem), saved=problem.http_status != 409) from problem
     except stripe.StripeError as problem:
         raise OutcomeUnknown(_say(problem), saved=True) from problem
 

@@ -48,6 +48,10 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self._send(413, "text/plain", b"too large", {})
         raw = self.rfile.read(length)
+        if len(raw) < length:
+            # Whoever sent it died: Stripe never executes a part of a request.
+            self.close_connection = True
+            return None
         try:
             body = raw.decode()
         except UnicodeDecodeError:

@@ -81,6 +81,18 @@ def test_a_saved_500_that_did_nothing_gets_a_new_key_after_a_look(wish, stripe_w
     assert (wish.state, wish.epoch, executions(stripe_world)) == (OperationState.DONE, 2, 1)
 
 
+def test_a_key_that_stripe_knows_of_another_call_is_replaced_after_a_look(wish, stripe_world):
+    """Such as a try of an earlier release: only Stripe knows what became of it."""
+    gateway.write("/v1/customers", {"name": "x"}, idempotency_key=wish.idempotency_key)
+
+    run_operation(operation=wish, at=NOON)
+    assert (wish.state, executions(stripe_world)) == (OperationState.UNKNOWN, 1)
+    settle_later(minutes=30)
+
+    wish.refresh_from_db()
+    assert (wish.state, wish.epoch, executions(stripe_world)) == (OperationState.DONE, 2, 2)
+
+
 def test_a_key_that_stripe_may_have_forgotten_is_not_sent_before_a_look(wish, stripe_world):
     stripe_world.faults.add("POST /v1/customers", "reset_after", times=1)
     run_operation(operation=wish, at=NOON)

@@ -1,6 +1,7 @@
 """The same over HTTP, with the control API."""
 
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -59,6 +60,20 @@ def test_a_reset_breaks_the_connection(over_http, address):
     with pytest.raises(stripe.APIConnectionError):
         over_http.customers.create()
 
+    assert control(address, "counters")["routes"] == {"POST /v1/customers": 1}
+
+
+def test_a_request_that_was_cut_off_is_not_executed(server, over_http, address):
+    key, body = "key-of-the-dead", b"name=Ann"
+    head = "POST /v1/customers HTTP/1.1\r\nHost: s\r\nAuthorization: Bearer sk_test_a\r\n"
+    head += f"Idempotency-Key: {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    for part in (b"", body[:-1]):  # whoever sends dies between head and body, or within it
+        with socket.create_connection(server.server_address) as line:
+            line.sendall(head.encode() + part)
+            line.shutdown(socket.SHUT_WR)
+            assert line.recv(1000) == b""
+
+    assert over_http.customers.create({"name": "Ann"}, {"idempotency_key": key}).name == "Ann"
     assert control(address, "counters")["routes"] == {"POST /v1/customers": 1}
 
 
