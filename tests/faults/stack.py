@@ -31,6 +31,8 @@ START_SECONDS = 180
 LOCKED_CUSTOMERS = """select count(*) from pg_locks join billing_stripecustomer on
     (classid::bigint << 32 | objid::bigint) = hashtextextended('stripe:' || stripe_customer_id, 0)
     where locktype = 'advisory' and granted and objsubid = 1"""
+OPEN_TRANSACTIONS = """select count(*) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'"""
 CELERY = (sys.executable, "-m", "celery", "-A", "config", "--quiet")
 
 
@@ -188,6 +190,14 @@ class Stack:
     def halt(self, name: str) -> None:
         """It accepts connections and answers nothing, until `resume`."""
         self._signal(self._named[name], signal.SIGSTOP)
+
+    def halt_at_rest(self, name: str) -> None:
+        """The same, but between two transactions: an open one would stay so until `resume`."""
+        self.halt(name)
+        while self.one(OPEN_TRANSACTIONS):
+            self.resume(name)
+            time.sleep(0.02)
+            self.halt(name)
 
     def resume(self, name: str) -> None:
         self._signal(self._named[name], signal.SIGCONT)
