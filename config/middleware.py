@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
 from config import problems
 from keystore.correlation import bound
@@ -93,6 +93,8 @@ class DatabaseDownMiddleware:
             return problems.database_down(request, exc)
         if problems.is_api_path(request.path):  # a plain view; DRF's answer for themselves
             return problems.respond(request, exc)
+        if isinstance(exc, UnreadablePostError):  # Django would call it our fault
+            return problems.bad_request(request, exc)
         return None
 
 

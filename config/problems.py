@@ -154,6 +154,8 @@ def as_domain_error(exc: BaseException) -> DomainError:
         return Forbidden("You may not do this.")
     if isinstance(exc, RequestDataTooBig | TooManyFieldsSent):
         return BodyTooLarge("The body is too large. Split the request.")
+    if isinstance(exc, UnreadablePostError) and exc.args and isinstance(exc.args[0], DomainError):
+        return exc.args[0]  # of config.wholebody
     if isinstance(exc, SuspiciousOperation | UnreadablePostError | UnicodeError):
         return BadRequest("The request is malformed. Check host, path, headers and encoding.")
     if is_database_down(exc):

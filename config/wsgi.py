@@ -5,9 +5,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from config.wholebody import WholeBodies
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-django = get_wsgi_application()
+django = WholeBodies(get_wsgi_application())
 
 from django.conf import settings  # noqa: E402  needs the settings to be named
 
