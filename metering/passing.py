@@ -8,6 +8,7 @@ from typing import Any
 
 from keystore.models import ApiKey
 from metering import quotas
+from metering.amounts import shown
 from metering.models import Aggregation, Meter
 from metering.quotas import Left, Verdict
 
@@ -45,10 +46,10 @@ def quota_shown(meter: str, verdict: Verdict) -> dict[str, Any]:
     left = verdict.left
     return {
         "meter": meter,
-        "limit": number_shown(left.limit),
-        "used": number_shown(left.used),
-        "remaining": number_shown(left.remaining),
-        "credits": number_shown(left.credits),
+        "limit": shown(left.limit),
+        "used": shown(left.used),
+        "remaining": shown(left.remaining),
+        "credits": shown(left.credits),
         "resets_at": verdict.resets_at and verdict.resets_at.isoformat(),
     }
 
@@ -56,12 +57,11 @@ def quota_shown(meter: str, verdict: Verdict) -> dict[str, Any]:
 def quota_headers(verdict: Verdict, at: datetime) -> dict[str, str]:
     """Empty is unlimited, or that it never starts anew."""
     told = {"Limit": verdict.left.limit, "Remaining": verdict.left.remaining}
-    shown = {
-        f"X-Quota-{name}": "" if value is None else str(number_shown(value))
-        for name, value in told.items()
+    headers = {
+        f"X-Quota-{name}": "" if value is None else text_of(value) for name, value in told.items()
     }
     reset = "" if verdict.resets_at is None else str(seconds_until(verdict.resets_at, at))
-    return {**shown, "X-Quota-Reset": reset}
+    return {**headers, "X-Quota-Reset": reset}
 
 
 def seconds_until(resets_at: datetime | None, at: datetime) -> int:
@@ -70,11 +70,10 @@ def seconds_until(resets_at: datetime | None, at: datetime) -> int:
     return max(1, math.ceil((resets_at - at).total_seconds()))
 
 
-def number_shown(value: Decimal | None) -> int | str | None:
-    """Whole numbers as such, others as text, so that nothing is rounded on the way."""
-    if value is None:
-        return None
-    return int(value) if value == value.to_integral_value() else format(value.normalize(), "f")
+def text_of(value: Decimal) -> str:
+    """Digits as they are: nothing is rounded, and no exponent."""
+    whole = value == value.to_integral_value()
+    return str(int(value)) if whole else format(value.normalize(), "f")
 
 
 def _meter(key: ApiKey, code: str) -> Meter | None:
