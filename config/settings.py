@@ -280,6 +280,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Who is calling, what they may use, how much they used, what was paid.",
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "SERVERS": [{"url": "/", "description": "Where this was read."}],
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": r"/(?:api/v1)?",  # group by what comes after it
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -294,6 +295,7 @@ SPECTACULAR_SETTINGS = {
         "FeatureKind": "entitlements.models.FeatureKind",
         "OfferKind": "billing.models.OfferKind",
         "InboxState": "billing.models.InboxState",
+        "EntitlementReasonEnum": "entitlements.serializers.REASONS",
         "GrantSource": "entitlements.models.GrantSource",
         "CreditSource": "metering.models.CreditSource",
     },
@@ -302,6 +304,8 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "keystore.openapi.add_refusals",
+        "keystore.openapi.add_security",
+        "keystore.openapi.say_anything_once",
     ],
 }
 

@@ -11,6 +11,7 @@ from entitlements.selectors import FeatureExplained
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_LIMIT = 2**63 - 1
+REASONS = ["granted", "denied", "none_included"]
 
 
 class UserQuery(serializers.Serializer):
@@ -51,7 +52,7 @@ class EntitlementSerializer(serializers.Serializer):
     plan = serializers.CharField(allow_null=True)
     reset = serializers.ChoiceField(Reset.choices, allow_null=True)
     enforcement = serializers.ChoiceField(Enforcement.choices, allow_null=True)
-    reason = serializers.ChoiceField(["granted", "denied", "none_included"])
+    reason = serializers.ChoiceField(REASONS)
 
 
 class PlanHeldSerializer(serializers.Serializer):

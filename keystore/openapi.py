@@ -42,6 +42,45 @@ class UserTokenScheme(OpenApiAuthenticationExtension):
         }
 
 
+# What a gateway asks about is the key that it was given: the only credential.
+ASKED_ABOUT = {
+    "consumerKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The user's key, which the question is about.",
+    },
+    "consumerKeyBearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The same key as a Bearer token.",
+    },
+}
+KEY_ASKED_ABOUT: list[dict[str, list[str]]] = [{name: []} for name in ASKED_ABOUT]
+
+
+def add_security(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """What needs no key says so: clients take no word for forgotten."""
+    result["components"]["securitySchemes"] |= ASKED_ABOUT
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            operation.setdefault("security", [])
+    return result
+
+
+def say_anything_once(
+    result: dict[str, Any], generator: Any, request: Any, public: bool
+) -> dict[str, Any]:
+    """Anything, null included, comes as "either anything or null": a null would be both."""
+    for schema in result["components"]["schemas"].values():
+        for shape in schema.get("properties", {}).values():
+            if shape.get("oneOf") == [{}, {"type": "null"}]:
+                del shape["oneOf"]
+    return result
+
+
 PROBLEM = "#/components/schemas/Problem"
 ANYWHERE = {
     "400": "The request is not as it should be: `errors` names the places.",

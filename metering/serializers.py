@@ -112,9 +112,9 @@ class RateLimitShown(serializers.Serializer[Any]):
 class QuotaLeft(serializers.Serializer[Any]):
     meter = serializers.CharField()
     limit = serializers.IntegerField(allow_null=True, help_text="null: unlimited")
-    used = serializers.IntegerField()
-    remaining = serializers.IntegerField(allow_null=True)
-    credits = serializers.IntegerField()
+    used = serializers.FloatField()
+    remaining = serializers.FloatField(allow_null=True)
+    credits = serializers.FloatField()
     resets_at = serializers.DateTimeField(allow_null=True, help_text="null: never")
 
 

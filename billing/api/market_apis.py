@@ -21,6 +21,7 @@ from billing.api.market_shapes import (
     ApiUsageShown,
     EarningsQuery,
     EarningsShown,
+    OfferPage,
     OfferRequest,
     OfferShown,
     offer_shown,
@@ -140,7 +141,8 @@ class ApiPlansView(MarketView):
     @extend_schema(
         operation_id="apis_plans",
         summary="The plans of an API",
-        responses={200: OfferShown(many=True), **PROBLEMS},
+        parameters=PAGE,
+        responses={200: OfferPage, **PROBLEMS},
     )
     def get(self, request: Request, api_id: str) -> Response:
         """With the prices that are on sale."""

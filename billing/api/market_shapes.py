@@ -124,6 +124,12 @@ class OfferShown(Fields):
     prices = OfferPriceShown(many=True, help_text="Empty while Stripe has not answered.")
 
 
+class OfferPage(Fields):
+    data = OfferShown(many=True)  # type: ignore[assignment]  # DRF's own attribute
+    next_cursor = serializers.CharField(allow_null=True)
+    has_more = serializers.BooleanField()
+
+
 class ApiShown(Fields):
     id = serializers.CharField(source="public_id")
     code = serializers.CharField()

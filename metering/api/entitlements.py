@@ -14,16 +14,12 @@ from rest_framework.response import Response
 
 from config.clock import now
 from entitlements.api import EntitlementsView, ExplainView
-from entitlements.serializers import (
-    AnswerQuery,
-    AnswerSerializer,
-    ExplainQuery,
-    ExplanationSerializer,
-)
+from entitlements.serializers import AnswerQuery, ExplainQuery
 from keystore.authentication import caller_of
 from keystore.models import Project
 from keystore.selectors import consumer_of
 from metering.amounts import shown
+from metering.api.report_shapes import UsedAnswer, UsedExplanation
 from metering.checking import known_of
 from metering.selectors import QuotaShown
 
@@ -39,7 +35,7 @@ class UsedEntitlementsView(EntitlementsView):
             USAGE,
             OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER),
         ],
-        responses={200: AnswerSerializer, 304: None},
+        responses={200: UsedAnswer, 304: None},
         summary="What a user may use",
     )
     def get(self, request: Request) -> HttpResponseBase:
@@ -61,7 +57,7 @@ class UsedEntitlementsView(EntitlementsView):
 class UsedExplainView(ExplainView):
     @extend_schema(
         parameters=[ExplainQuery, USAGE],
-        responses=ExplanationSerializer,
+        responses=UsedExplanation,
         summary="Why a user may or may not use a feature",
     )
     def get(self, request: Request) -> Response:

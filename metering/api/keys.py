@@ -12,6 +12,7 @@ from config.clock import now
 from keystore.addresses import remote_address
 from keystore.authentication import AppKeyAuthentication, caller_of
 from keystore.credentials import token_in
+from keystore.openapi import KEY_ASKED_ABOUT
 from keystore.permissions import scope
 from keystore.serializers import Problem, checked
 from metering.api.check import needs
@@ -60,7 +61,7 @@ class WhoamiView(APIView):
         summary="Whose key this is",
         parameters=[KEY_HEADER, PROJECT, ENVIRONMENT, *DECISION_HEADERS],
         responses={200: WhoamiShown, 401: DecisionShown, 403: DecisionShown},
-        auth=[],
+        auth=KEY_ASKED_ABOUT,  # type: ignore[arg-type]  # it is written down as it is
     )
     def get(self, request: Request) -> Response:
         """Whose key this is and what it opens. Takes nothing from the rate limit."""
@@ -109,7 +110,7 @@ class VerifyView(APIView):
             *DECISION_HEADERS,
         ],
         responses=dict.fromkeys((200, 401, 403, 429), DecisionShown),
-        auth=[],
+        auth=KEY_ASKED_ABOUT,  # type: ignore[arg-type]  # it is written down as it is
     )
     def get(self, request: Request) -> Response:
         """For nginx auth_request and Caddy forward_auth: the status is the decision."""

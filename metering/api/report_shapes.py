@@ -1,9 +1,14 @@
-"""The shape in which usage is asked for and shown."""
+"""The shapes in which usage is asked for and shown."""
 
 from typing import Any
 
 from rest_framework import serializers
 
+from entitlements.serializers import (
+    AnswerSerializer,
+    EntitlementSerializer,
+    ExplanationSerializer,
+)
 from metering.api.quota_shapes import Amount
 from metering.windows import DAY, WINDOWS
 
@@ -54,3 +59,25 @@ class UsageReport(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, Any]:
         return {**super().get_fields(), "from": serializers.DateTimeField()}
+
+
+class Figures(serializers.Serializer[Any]):
+    """With `usage=true`. null: nothing is counted for it; `remaining` also when unlimited."""
+
+    used = Amount(allow_null=True, required=False)
+    reserved = Amount(allow_null=True, required=False)
+    remaining = Amount(allow_null=True, required=False)
+    credits = Amount(allow_null=True, required=False)
+    resets_at = serializers.DateTimeField(allow_null=True, required=False)
+
+
+class UsedEntitlement(EntitlementSerializer, Figures):
+    """What may be used of one feature, and with `usage=true` what is left of it."""
+
+
+class UsedAnswer(AnswerSerializer):
+    entitlements = UsedEntitlement(many=True)
+
+
+class UsedExplanation(ExplanationSerializer):
+    usage = Figures(required=False)

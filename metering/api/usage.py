@@ -12,8 +12,7 @@ from config.clock import now
 from keystore.authentication import caller_of
 from keystore.errors import TooLarge
 from keystore.permissions import scope
-from keystore.serializers import Problem
-from metering.api.usage_shapes import ReceiptsShown
+from metering.api.usage_shapes import ReceiptsShown, RefusedEvent
 from metering.taking import take_events
 from metering.wire import BATCH, MOST_BYTES, PLAIN, STRUCTURED
 
@@ -44,6 +43,7 @@ EXAMPLES = [
     OpenApiExample("CloudEvent", value=CLOUD, request_only=True, media_type=STRUCTURED),
     OpenApiExample("CloudEvents", value=[CLOUD], request_only=True, media_type=BATCH),
 ]
+REFUSED = [(status, "application/problem+json") for status in (409, 422)]  # one event by itself
 
 
 class EventsView(APIView):
@@ -53,7 +53,7 @@ class EventsView(APIView):
         operation_id="usage_events_record",
         summary="Tell what was used",
         request=dict.fromkeys((PLAIN, STRUCTURED, BATCH), OpenApiTypes.ANY),
-        responses={200: ReceiptsShown, 409: Problem, 413: Problem, 415: Problem, 422: Problem},
+        responses={200: ReceiptsShown, **dict.fromkeys(REFUSED, RefusedEvent)},
         examples=EXAMPLES,
     )
     def post(self, request: Request) -> HttpResponse:

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from keystore.serializers import Problem
 from metering.api.quota_shapes import Amount
 from metering.ingest import ACCEPTED, CONFLICT, DUPLICATE, REJECTED
 from metering.models import UsageEvent
@@ -30,6 +31,10 @@ class ReceiptsShown(serializers.Serializer[Any]):
     conflicts = serializers.IntegerField(help_text="The id was used for another event.")
     rejected = serializers.IntegerField(help_text="Not counted; `code` says why.")
     events = ReceiptShown(many=True, help_text="In the order in which they were sent.")
+
+
+class RefusedEvent(ReceiptsShown, Problem):
+    """One event by itself that conflicts or is not taken: the problem, and its receipt."""
 
 
 class EventNamed(serializers.Serializer[Any]):
@@ -80,22 +85,22 @@ class EventStatusShown(serializers.Serializer[EventStatus]):
     )
     state = serializers.ChoiceField(STATES)
     counted = serializers.BooleanField()
-    event = serializers.UUIDField(source="event.id", allow_null=True, default=None)
-    meter = serializers.CharField(source="event.meter.code", default=None)
-    user_id = serializers.CharField(source="event.consumer.external_id", default=None)
-    api = serializers.CharField(source="event.api.code", default=None)
-    key = serializers.CharField(source="event.key.public_id", default=None)
-    quantity = Amount(source="event.quantity", default=None)
-    from_credits = Amount(source="event.from_credits", default=None)
-    properties = serializers.DictField(source="event.properties", default=None)
-    occurred_at = serializers.DateTimeField(source="event.occurred_at", default=None)
-    counts_at = serializers.DateTimeField(source="event.counts_at", default=None)
+    event = serializers.UUIDField(source="event.id", allow_null=True)
+    meter = serializers.CharField(source="event.meter.code", allow_null=True)
+    user_id = serializers.CharField(source="event.consumer.external_id", allow_null=True)
+    api = serializers.CharField(source="event.api.code", allow_null=True)
+    key = serializers.CharField(source="event.key.public_id", allow_null=True)
+    quantity = Amount(source="event.quantity", allow_null=True)
+    from_credits = Amount(source="event.from_credits", allow_null=True)
+    properties = serializers.DictField(source="event.properties", allow_null=True)
+    occurred_at = serializers.DateTimeField(source="event.occurred_at", allow_null=True)
+    counts_at = serializers.DateTimeField(source="event.counts_at", allow_null=True)
     received_at = serializers.DateTimeField()
     adjustment = serializers.BooleanField(help_text="Its own period was closed when it came.")
     period_start = serializers.DateTimeField(
-        source="period.start", default=None, help_text="Of the limit that it counts against."
+        source="period.start", allow_null=True, help_text="Of the limit that it counts against."
     )
-    period_end = serializers.DateTimeField(source="period.end", default=None)
-    code = serializers.CharField(source="rejection.code", default=None, help_text="Why not.")
-    detail = serializers.CharField(source="rejection.detail", default=None)
+    period_end = serializers.DateTimeField(source="period.end", allow_null=True)
+    code = serializers.CharField(source="rejection.code", allow_null=True, help_text="Why not.")
+    detail = serializers.CharField(source="rejection.detail", allow_null=True)
     history = HistoryLine(many=True, help_text="Newest first.")

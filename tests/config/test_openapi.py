@@ -106,3 +106,26 @@ def test_command_prints_the_schema():
     call_command("spectacular", stdout=out)
 
     assert "/api/schema" not in yaml.safe_load(out.getvalue()).get("paths", {})
+
+
+def test_schema_says_which_key_each_operation_takes():
+    schema = SchemaGenerator().get_schema(public=True)
+    taken = {
+        f"{method.upper()} {path}": [name for one in operation["security"] for name in one]
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    }
+    asked_about = ["consumerKey", "consumerKeyBearer"]
+
+    assert {row for row, names in taken.items() if names == asked_about} == {
+        "GET /whoami",
+        "GET /api/v1/whoami",
+        "GET /api/v1/keys/verify",
+    }
+    assert {row for row, names in taken.items() if not names} == {
+        "POST /api/v1/secret-scanning/revoke",
+        "POST /billing/create-checkout-session",
+    }
+    named = {name for names in taken.values() for name in names}
+    assert named <= set(schema["components"]["securitySchemes"])
+    assert schema["servers"][0]["url"] == "/"
