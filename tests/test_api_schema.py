@@ -105,3 +105,28 @@ def test_fractions_and_refused_events_are_as_the_schema_says(world: World):
     for method, path, answer in answers:
         operation = document()["paths"][path][method]
         assert misfits(operation, answer.status_code, answer.content.decode()) == []
+
+
+def test_every_example_of_a_body_is_as_the_schema_says():
+    wrong = {}
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                shape = {**content["schema"], "components": document()["components"]}
+                validator = Draft202012Validator(shape)
+                for example in content.get("examples", {}).values():
+                    if found := [one.message for one in validator.iter_errors(example["value"])]:
+                        wrong[f"{method} {path}"] = found
+
+    assert wrong == {}
+
+
+def test_events_have_a_shape():
+    """Each way to send them, and none takes just anything."""
+    body = document()["paths"]["/api/v1/usage/events"]["post"]["requestBody"]["content"]
+
+    assert len(body) == 3
+    for content in body.values():
+        assert not Draft202012Validator(
+            {**content["schema"], "components": document()["components"]}
+        ).is_valid({"id": "7f1c", "quantity": 1})

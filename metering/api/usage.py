@@ -3,8 +3,7 @@
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -12,7 +11,13 @@ from config.clock import now
 from keystore.authentication import caller_of
 from keystore.errors import TooLarge
 from keystore.permissions import scope
-from metering.api.usage_shapes import ReceiptsShown, RefusedEvent
+from metering.api.usage_shapes import (
+    CloudEventSent,
+    EventSent,
+    EventsSent,
+    ReceiptsShown,
+    RefusedEvent,
+)
 from metering.taking import take_events
 from metering.wire import BATCH, MOST_BYTES, PLAIN, STRUCTURED
 
@@ -52,7 +57,15 @@ class EventsView(APIView):
     @extend_schema(
         operation_id="usage_events_record",
         summary="Tell what was used",
-        request=dict.fromkeys((PLAIN, STRUCTURED, BATCH), OpenApiTypes.ANY),
+        request={
+            PLAIN: PolymorphicProxySerializer(
+                component_name="EventOrEvents",
+                serializers=[EventSent, EventsSent],
+                resource_type_field_name=None,
+            ),
+            STRUCTURED: CloudEventSent,
+            BATCH: {"type": "array", "items": {"$ref": "#/components/schemas/CloudEventSent"}},
+        },
         responses={200: ReceiptsShown, **dict.fromkeys(REFUSED, RefusedEvent)},
         examples=EXAMPLES,
     )

@@ -33,6 +33,45 @@ class ReceiptsShown(serializers.Serializer[Any]):
     events = ReceiptShown(many=True, help_text="In the order in which they were sent.")
 
 
+class EventSent(serializers.Serializer[Any]):
+    """For the schema alone: `metering.wire` reads what comes."""
+
+    id = serializers.CharField(
+        max_length=255, help_text="The event's own: under it, it counts once, for ever."
+    )
+    meter = serializers.CharField(max_length=50, help_text="A meter's code.")
+    user_id = serializers.CharField(max_length=255, help_text="The app's own id, or con_...")
+    quantity = Amount(required=False, help_text="1 if it is left out.")
+    occurred_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Left out: when it is received."
+    )
+    source = serializers.CharField(  # type: ignore[assignment]  # DRF's own attribute
+        required=False, max_length=255, allow_blank=True, help_text="Who made the id."
+    )
+    properties = serializers.DictField(required=False, help_text="Up to 4,096 bytes.")
+    api = serializers.CharField(required=False, allow_blank=True, help_text="Code or id.")
+    key = serializers.CharField(required=False, allow_blank=True, help_text="key_...")
+
+
+class EventsSent(serializers.Serializer[Any]):
+    events = EventSent(many=True, help_text="Up to 1,000.")
+
+
+class CloudEventSent(serializers.Serializer[Any]):
+    specversion = serializers.CharField(help_text="1.0")
+    id = serializers.CharField(max_length=255)
+    source = serializers.CharField(max_length=255)  # type: ignore[assignment]
+    type = serializers.CharField(max_length=50, help_text="A meter's code.")
+    subject = serializers.CharField(max_length=255, help_text="The user's id.")
+    time = serializers.DateTimeField(required=False)
+    datacontenttype = serializers.CharField(required=False)
+    data = serializers.DictField(  # type: ignore[assignment]  # DRF's own attribute
+        required=False, help_text="The properties; `quantity` is how much."
+    )
+    api = serializers.CharField(required=False, help_text="Code or id.")
+    key = serializers.CharField(required=False, help_text="key_...")
+
+
 class RefusedEvent(ReceiptsShown, Problem):
     """One event by itself that conflicts or is not taken: the problem, and its receipt."""
 

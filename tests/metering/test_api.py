@@ -178,6 +178,7 @@ def test_openapi_describes_keys_and_decisions(client, db):
 
     assert set(schema["paths"][VERIFY]) == {"get", "post"}
     assert schema["paths"][VERIFY]["post"]["security"] == [{"appKey": []}, {"appKeyBearer": []}]
-    assert schema["paths"][VERIFY]["get"].get("security", []) in ([], [{}])
+    asked_about = [{"consumerKey": []}, {"consumerKeyBearer": []}]
+    assert schema["paths"][VERIFY]["get"]["security"] == asked_about
     assert set(schema["components"]["securitySchemes"]) >= {"appKey", "appKeyBearer"}
     assert "201" in schema["paths"]["/api/v1/keys"]["post"]["responses"]
