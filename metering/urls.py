@@ -64,5 +64,5 @@ urlpatterns = [
     path("api/v1/check", check.CheckView.as_view(), name="check"),
     path("api/v1/check/batch", check.CheckBatchView.as_view(), name="check-batch"),
     path("ofrep/v1/evaluate/flags", check.FlagsView.as_view(), name="ofrep-flags"),
-    path("ofrep/v1/evaluate/flags/<str:key>", check.FlagView.as_view(), name="ofrep-flag"),
+    path("ofrep/v1/evaluate/flags/<path:key>", check.FlagView.as_view(), name="ofrep-flag"),
 ]

@@ -100,8 +100,9 @@ def test_refusals_are_in_the_protocols_words(api, tokens, body, code, key):
     assert refused.json().get("key") == (key or None)
 
 
-def test_unknown_flag_is_404(api, tokens):
-    refused = evaluate(api, context(), "nothing")
+@pytest.mark.parametrize("key", ["nothing", "team/labs", "team%2Flabs"])
+def test_unknown_flag_is_404(api, tokens, key):
+    refused = evaluate(api, context(), key)
     assert (refused.status_code, refused.json()["errorCode"]) == (404, "FLAG_NOT_FOUND")
 
 
