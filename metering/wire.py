@@ -184,7 +184,9 @@ def _of_cloud(event: CloudEvent) -> Told:
         raise InvalidEvent("Send CloudEvents of specversion 1.0.")
     check_name("source", event.source)
     if event.data_base64 is not None or not _is_json(event.datacontenttype or PLAIN):
-        raise InvalidEvent("The data of a CloudEvent must be a JSON object: leave out data_base64.")
+        raise InvalidEvent(
+            "The data of a CloudEvent must be a JSON object: no text, no data_base64."
+        )
     properties = bytes(event.data)
     return told(
         id=event.id,
