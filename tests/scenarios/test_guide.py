@@ -13,11 +13,13 @@ from config import paths
 from sandbox.server import Server
 
 GUIDE = (paths.ROOT / "docs" / "integration_guide.md").read_text()
-PRINTED = "http://localhost:8000"
+PAGES = ("metering.md", "quotas.md", "recipes.md")
+DEMO_URL = "http://127.0.0.1:8000"
+PRINTED = re.compile(r"http://(?:localhost|127\.0\.0\.1):8000")
 
 
-def blocks() -> list[str]:
-    return re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+def blocks(page: str = GUIDE) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -36,12 +38,18 @@ def stripe_pages(demo):
 def said(demo, stripe_pages, settings, tmp_path):
     """What each block printed, by its place in the guide; curl refuses whatever is no 2xx."""
     settings.STRIPE_WEBHOOK_SECRETS = ["whsec_other", "whsec_placeholder"]
+    return printed_by(blocks(), tmp_path)
+
+
+def printed_by(parts: list[str], tmp_path) -> list[str]:
     server = LiveServer("127.0.0.1")
-    marked = [f"{block}\necho; echo '=== end'" for block in blocks()]
-    script = 'set -e\ncurl() { command curl --fail-with-body -sS "$@"; }\n' + "\n".join(marked)
+    marked = [f"{block}\necho; echo '=== end'" for block in parts]
+    script = 'set -e -o pipefail\ncurl() { command curl --fail-with-body -sS "$@"; }\n' + "\n".join(
+        marked
+    )
     try:
         done = subprocess.run(
-            ["bash", "-c", script.replace(PRINTED, server.url)],
+            ["bash", "-c", PRINTED.sub(server.url, script)],
             capture_output=True,
             text=True,
             cwd=tmp_path,
@@ -80,3 +88,23 @@ def test_the_guide_names_the_walk_s_parts():
 
     assert len(headings) == 7
     assert len(blocks()) == 12
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_usage_quotas_and_a_trial_run_as_printed_on_a_fresh_demo(demo, tmp_path):
+    pages = [(paths.ROOT / "docs" / name).read_text() for name in PAGES]
+    parts = [block for page in pages for block in blocks(page)]
+
+    said = printed_by([f"URL={DEMO_URL} KEY=sk_demo_space_journal", *parts], tmp_path)
+
+    _, told, report, settled, checked, trial = map(last_answer, said)
+    assert (told["accepted"], told["rejected"]) == (1, 0)
+    assert sum(line["quantity"] for line in report["data"]) >= 1500
+    assert (settled["state"], settled["settled_quantity"]) == ("settled", 3120)
+    assert checked["allowed"] is True
+    assert (trial["plan_code"], trial["active"]) == ("pro", True)
+
+
+def last_answer(printed: str):
+    return json.loads(printed.splitlines()[-1]) if printed else None
