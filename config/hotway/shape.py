@@ -111,7 +111,8 @@ def is_small_json(
 
 
 def body_of(environ: Environ) -> bytes:
-    """The body, which Django can read again afterwards."""
-    body: bytes = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    """The body, which Django can read again afterwards; nothing of one that was cut off."""
+    length = int(environ["CONTENT_LENGTH"])
+    body: bytes = environ["wsgi.input"].read(length)
     environ["wsgi.input"] = BytesIO(body)
-    return body
+    return body if len(body) == length else b""

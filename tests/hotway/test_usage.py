@@ -5,6 +5,7 @@ import json
 import pytest
 
 from config.clock import now
+from config.wholebody import WholeBodies
 from keystore.lines import LineDown, Lines
 from keystore.services import revoke_key
 from metering.models import QuotaBalance, UsageEvent, UsageKey
@@ -89,6 +90,17 @@ def test_what_does_not_fit_leaves_nothing(door, backend_key):
     assert (reply.status[:3], json.loads(reply.body)["code"]) == ("422", "usage_exceeded")
     assert QuotaBalance.objects.get().used == UsageEvent.objects.count() == 2
     assert statuses(tell(only(door), backend_key, "big", quantity=8)) == ["accepted"]
+
+
+def test_what_was_cut_off_leaves_nothing_even_if_it_looks_whole(door, backend_key):
+    door.django = WholeBodies(door.django)
+    event = json.dumps({"id": "cut", "meter": "calls", "user_id": "alice"}).encode()
+    asked = environ_of(PATH, method="POST", body=event, HTTP_X_API_KEY=backend_key)
+
+    reply = call(door, asked | {"CONTENT_LENGTH": str(len(event) + 1)})
+
+    assert (reply.status[:3], json.loads(reply.body)["code"]) == ("400", "body_cut_off")
+    assert not UsageEvent.objects.filter(event_id="cut").exists()
 
 
 def test_check_that_may_have_taken_is_not_begun_anew(hot, calls, backend_key, monkeypatch):
