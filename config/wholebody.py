@@ -2,13 +2,15 @@
 
 When a sender dies the server hands on what came as if it were all, and a body without a length
 looks to Django like none. Acting with defaults, or with half of a form, is worse than refusing.
+Whatever type the body is said to have, address and body are read as UTF-8.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any, Protocol
 
-from config.errors import DomainError
+from config.errors import DomainError, InvalidInput
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -19,6 +21,15 @@ NO_LENGTH = (
     "Content-Length: 0 when there is no body."
 )
 CUT_OFF = "The body ended before its Content-Length. Nothing was changed: send the request again."
+NOT_UTF_8 = "A form is UTF-8: leave other charsets and encoded parameters out of Content-Type."
+# Parameters that Django reads as we mean them. It would read the address in another charset, too,
+# and fails where the charset is none for texts.
+PLAIN_TYPE = re.compile(
+    r"[^;]*(?:;\s*(?:(?:charset=(?:utf-?8|\"utf-?8\")|boundary=(?:\"[^\"]*\"|[^;\"\s]+))\s*)?)*",
+    re.IGNORECASE,
+)
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class LengthRequired(DomainError):
@@ -54,7 +65,9 @@ class WholeBodies:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         length = environ.get("CONTENT_LENGTH", "")
-        if length.isascii() and length.isdigit():
+        if not _has_plain_type(environ) and _make_type_plain(environ) in FORMS:
+            environ["wsgi.input"] = Refused(InvalidInput(NOT_UTF_8))
+        elif length.isascii() and length.isdigit():
             environ["wsgi.input"] = OfLength(environ["wsgi.input"], int(length[:20]))
         elif not length and _has_unknown_length(environ):
             _measure(environ)
@@ -90,25 +103,42 @@ class OfLength:
 class Refused:
     """Raises Unreadable for whoever reads."""
 
+    def __init__(self, error: DomainError) -> None:
+        self._error = error
+
     def read(self, _size: int = -1, /) -> bytes:
-        raise Unreadable(LengthRequired(NO_LENGTH))
+        raise Unreadable(self._error)
 
     readline = read
+
+
+def _has_plain_type(environ: Environ) -> bool:
+    return PLAIN_TYPE.fullmatch(environ.get("CONTENT_TYPE", "")) is not None
+
+
+def _make_type_plain(environ: Environ) -> str:
+    """Leave the parameters out: without a form they mean nothing."""
+    environ["CONTENT_TYPE"] = kind = _kind_of(environ)
+    return kind
 
 
 def _has_unknown_length(environ: Environ) -> bool:
     """Chunks, or frames of HTTP/2; without either a request without a length has no body."""
     is_http_2 = environ.get("SERVER_PROTOCOL") == "HTTP/2"
-    return "HTTP_TRANSFER_ENCODING" in environ or (is_http_2 and "CONTENT_TYPE" in environ)
+    may_have_body = is_http_2 and environ["REQUEST_METHOD"] not in BODILESS
+    return "HTTP_TRANSFER_ENCODING" in environ or may_have_body
 
 
 def _measure(environ: Environ) -> None:
     """Read a JSON body to its end: if it was cut off, it is no JSON any more."""
-    body = environ["wsgi.input"].read(MOST_BYTES) if _is_json(environ) else b""
-    environ["wsgi.input"] = BytesIO(body) if body else Refused()
+    source, kind = environ["wsgi.input"], _kind_of(environ)
+    if not kind and "HTTP_TRANSFER_ENCODING" not in environ and not source.read(1):
+        return  # HTTP/2 announces no body where there is none, as with most DELETE
+    is_json = kind == "application/json" or kind.endswith("+json")
+    body = source.read(MOST_BYTES) if is_json else b""
+    environ["wsgi.input"] = BytesIO(body) if body else Refused(LengthRequired(NO_LENGTH))
     environ["CONTENT_LENGTH"] = str(len(body) or 1)
 
 
-def _is_json(environ: Environ) -> bool:
-    kind = str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
-    return kind == "application/json" or kind.endswith("+json")
+def _kind_of(environ: Environ) -> str:
+    return str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()

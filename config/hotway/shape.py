@@ -85,7 +85,8 @@ class Surroundings:
         return found
 
     def _judge(self, seen: tuple[object, ...], environ: Environ) -> bool | None:
-        request = WSGIRequest({**environ, "wsgi.input": BytesIO()})
+        # Without the type of its body, over which Django may stumble.
+        request = WSGIRequest({**environ, "wsgi.input": BytesIO(), "CONTENT_TYPE": ""})
         try:
             request.get_host()
         except (DisallowedHost, CookieError):
