@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from rest_framework import exceptions
 
+import config.wholebody  # noqa: F401  only the server loads it, and its errors belong to the list
 from config.errors import DomainError
 from config.problems import DRF_CODES
 
