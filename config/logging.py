@@ -52,6 +52,16 @@ class ScrubSecrets(logging.Filter):
         return True
 
 
+class RefusalsInOneLine(logging.Filter):
+    """What Django calls suspicious any stranger can send: a warning, without a traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security."):
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.exc_info = record.exc_text = None
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object per line: time, level, logger, message, request_id, extra fields, error."""
 

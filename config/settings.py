@@ -337,7 +337,10 @@ LOG_FORMAT = env("LOG_FORMAT", default="json")  # json, or text for people
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"scrub": {"()": "config.logging.ScrubSecrets"}},
+    "filters": {
+        "refusals": {"()": "config.logging.RefusalsInOneLine"},
+        "scrub": {"()": "config.logging.ScrubSecrets"},
+    },
     "formatters": {
         "json": {"()": "config.logging.JsonFormatter"},
         "text": {"format": "%(levelname)s %(name)s %(message)s"},
@@ -345,7 +348,7 @@ LOGGING = {
     "handlers": {
         "console": {
             "class": "logging.StreamHandler",
-            "filters": ["scrub"],
+            "filters": ["refusals", "scrub"],
             "formatter": LOG_FORMAT,
         }
     },

@@ -1,8 +1,10 @@
 import json
 import logging
 import sys
+from io import StringIO
 
 import pytest
+from django.utils.module_loading import import_string
 
 from config.logging import JsonFormatter, ScrubSecrets, scrub
 from keystore.correlation import bound
@@ -121,3 +123,22 @@ def test_one_filter_stands_before_every_handler(settings):
     handlers = settings.LOGGING["handlers"].values()
 
     assert all("scrub" in handler["filters"] for handler in handlers)
+
+
+def test_a_stranger_fills_the_log_with_neither_errors_nor_tracebacks(client, settings):
+    written = StringIO()
+    handler = logging.StreamHandler(written)
+    for name in settings.LOGGING["handlers"]["console"]["filters"]:
+        given = dict(settings.LOGGING["filters"][name])
+        handler.addFilter(import_string(given.pop("()"))(**given))
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger("django.security").addHandler(handler)
+    try:
+        assert client.get("/whoami", headers={"Host": "evil.example"}).status_code == 400
+    finally:
+        logging.getLogger("django.security").removeHandler(handler)
+
+    line = json.loads(written.getvalue())
+    assert (line["level"], line["logger"]) == ("WARNING", "django.security.DisallowedHost")
+    assert "evil.example" in line["message"]
+    assert "error" not in line
