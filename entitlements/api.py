@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.clock import now
-from config.errors import InvalidInput
+from config.errors import DomainError, InvalidInput
 from entitlements import selectors, services
 from entitlements.answers import empty_body, etag_of
 from entitlements.models import FeatureKind
@@ -46,6 +46,13 @@ CACHE_CONTROL = "private, max-age=0, must-revalidate"
 SECOND = timedelta(seconds=1)
 PAGE = [OpenApiParameter("limit", int), OpenApiParameter("cursor", str)]
 IDEMPOTENCY_KEY = OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)
+
+
+class PreconditionFailed(DomainError):
+    """The answer is another one than the ETag that was asked for."""
+
+    code = "precondition_failed"
+    status = 412
 
 
 class EntitlementsView(APIView):
@@ -241,6 +248,8 @@ def _conditional(request: HttpRequest, body: str, etag: str) -> HttpResponseBase
     response["Cache-Control"] = CACHE_CONTROL
     etagged = get_conditional_response(request, etag=response["ETag"], response=response)
     conditional = cast(HttpResponseBase, etagged)  # None only when it is given no response
+    if conditional.status_code == PreconditionFailed.status:
+        raise PreconditionFailed("The answer has another ETag by now. Ask without If-Match.")
     conditional["Cache-Control"] = CACHE_CONTROL
     return conditional
 

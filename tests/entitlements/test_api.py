@@ -115,6 +115,13 @@ def test_the_same_answer_is_not_sent_twice(api, alice, labs):
     )
 
 
+def test_an_answer_that_is_not_the_one_asked_for_is_a_problem(api, alice):
+    refused = api.get(URL, {"user_id": "alice"}, headers={"If-Match": '"another"'})
+
+    assert (refused.status_code, refused["Content-Type"]) == (412, "application/problem+json")
+    assert refused.json()["code"] == "precondition_failed"
+
+
 def test_a_change_gives_another_etag(api, alice, labs, export):
     give(alice, feature=labs)
     first = api.get(URL, {"user_id": "alice"})
