@@ -57,10 +57,9 @@ def test_dimension_longer_than_an_index_can_hold_is_totalled(api, journal, alice
     for n, model in enumerate((long, long, long + "x")):
         told = event(n, properties={"model": model, "who": "me"})
         assert statuses(tell(api, told)) == [TAKEN]
-    assert [(total.dims["model"], total.events) for total in totals()] == [
-        (long, 2),
-        (long + "x", 1),
-    ]
+    # In which order PostgreSQL groups them depends on ids.
+    assert {total.dims["model"]: total.events for total in totals()} == {long: 2, long + "x": 1}
+    assert UsageTotal.objects.filter(grain="hour").count() == 2
     assert rebuild.prove_totals().differences == []
 
 
