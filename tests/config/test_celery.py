@@ -158,18 +158,44 @@ class UnclosableConnection(Connection):
         raise AttributeError("'NoneType' object has no attribute 'hostname'")
 
 
-def test_worker_outlives_whatever_the_end_of_a_connection_raises(caplog):
+@pytest.fixture
+def consumer():
+    """The worker's own side of the broker."""
     make_consumer = symbol_by_name(app.conf.worker_consumer)
-    consumer = make_consumer(
+    return make_consumer(
         None,
         app=app,
         hostname="lasting@test",
         pool=TaskPool(1, app=app),
         controller=SimpleNamespace(use_eventloop=True),
     )
+
+
+def test_worker_outlives_whatever_the_end_of_a_connection_raises(consumer, caplog):
     consumer.connection = UnclosableConnection(settings.CELERY_BROKER_URL)
 
     consumer.on_connection_error_after_connected(ConnectionError("gone"))
 
     assert consumer.connection is None  # so it connects anew
     assert "broker.unclosed" in caplog.text
+
+
+def test_work_that_ends_after_its_connection_was_lost_ends_no_worker(consumer, caplog):
+    lost = Connection(settings.CELERY_BROKER_URL)
+    queue = lost.SimpleQueue("lasting")
+    queue.put({})
+    message = queue.get(timeout=5)
+    channel = message.channel
+    lost.release()
+    channel._disconnect_pools()  # the worker's own are gone with the connection that broke
+
+    def work_ends(*_):
+        message.ack()
+
+    with pytest.raises(AttributeError):
+        work_ends()
+    consumer.drain = work_ends
+
+    with pytest.raises(consumer.connection_errors):  # after which it connects anew
+        consumer.loop(*range(9))
+    assert "broker.lost" in caplog.text
